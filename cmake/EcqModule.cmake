@@ -1,0 +1,41 @@
+# One static library per folder of ecq/, and one test program from its *_test.cc files.
+add_library(ecq_options INTERFACE)
+target_include_directories(ecq_options INTERFACE ${PROJECT_SOURCE_DIR})
+# Sums must not depend on what the compiler fuses: kernels ask for FMA by intrinsic where they want it.
+target_compile_options(ecq_options INTERFACE -Wall -Wextra -Wshadow -ffp-contract=off
+                       $<$<BOOL:${ECQ_WERROR}>:-Werror>)
+if(ECQ_SANITIZE)
+  target_compile_options(ecq_options INTERFACE -fsanitize=address,undefined
+                         -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  target_link_options(ecq_options INTERFACE -fsanitize=address,undefined)
+endif()
+
+set_property(GLOBAL PROPERTY ECQ_MODULES "")
+
+function(ecq_module name)
+  cmake_parse_arguments(ARG "" "" "LINKS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ecq/${name}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  if(sources)
+    add_library(ecq_${name} STATIC ${sources})
+    target_link_libraries(ecq_${name} PUBLIC ecq_options ${ARG_LINKS})
+  else()
+    add_library(ecq_${name} INTERFACE)
+    target_link_libraries(ecq_${name} INTERFACE ecq_options ${ARG_LINKS})
+  endif()
+  set_property(GLOBAL APPEND PROPERTY ECQ_MODULES ${name})
+endfunction()
+
+function(ecq_module_tests)
+  include(GoogleTest)
+  get_property(modules GLOBAL PROPERTY ECQ_MODULES)
+  foreach(name ${modules})
+    file(GLOB_RECURSE tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/ecq/${name}/*_test.cc)
+    if(tests)
+      add_executable(${name}_test ${tests})
+      target_link_libraries(${name}_test PRIVATE ecq_${name} GTest::gtest GTest::gtest_main)
+      target_compile_definitions(${name}_test PRIVATE ECQ_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+      gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST)
+    endif()
+  endforeach()
+endfunction()

@@ -1,0 +1,57 @@
+// A weight matrix that stays coded: products decode it on the way.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "ecq/backend/matrix.h"
+#include "ecq/base/aligned_buffer.h"
+#include "ecq/kernels/packed_view.h"
+#include "ecq/pack/packed_tensor.h"
+
+namespace ecq {
+
+class PackedMatrix final : public Matrix {
+ public:
+  // Expands slot tables and scales of a validated tensor; the codestreams stay where they are, and
+  // what backs tensor.payload must outlive the matrix.
+  explicit PackedMatrix(PackedTensor tensor);
+
+  uint64_t rows() const override { return tensor_.desc.rows; }
+  uint64_t cols() const override { return tensor_.desc.cols; }
+  uint64_t resident_bytes() const override { return tensor_.total_bytes(); }
+
+  // m == 1 runs the fused GEMV; larger m dequantizes a few tiles at a time into a cache-sized
+  // buffer and multiplies all of x by it.
+  Status Multiply(ThreadPool& pool, ActivationMode mode, size_t m, const float* x,
+                  float* y) const override;
+  Status GatherRows(ThreadPool& pool, std::span<const uint32_t> ids, float* out) const override;
+
+  // The integers (level + fixes) of rows [row_begin, row_end), row-major in stored column order.
+  // Pre: row_begin is the first row of a tile, row_end the end of one.
+  Status DecodeIntegers(uint32_t row_begin, uint32_t row_end, int32_t* out) const;
+
+  const PackedTensor& tensor() const { return tensor_; }
+  const PackedView& view() const { return view_; }
+
+ private:
+  void Gemv(ThreadPool& pool, ActivationMode mode, const float* x, float* y, bool* ok) const;
+  void Gemm(ThreadPool& pool, size_t m, const float* x, float* y, bool* ok) const;
+  // Adds scale * delta of every fix to columns of dequantized weights of rows from row_begin on.
+  void FixColumns(uint32_t row_begin, uint32_t row_end, float* columns, size_t stride) const;
+  float FixWeight(const Fix& fix) const;
+  const float* StoredOrder(size_t m, const float* x) const;
+  Status Verdict(bool ok) const;
+
+  PackedTensor tensor_;
+  std::vector<std::vector<uint32_t>> fused_slots_;
+  std::vector<std::vector<uint64_t>> wide_slots_;
+  std::vector<SlotTable> slot_tables_;
+  AlignedBuffer<float> scales_;
+  AlignedBuffer<float> biases_;
+  std::vector<float> col_scales_;
+  PackedView view_;
+};
+
+}  // namespace ecq

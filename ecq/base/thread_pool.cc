@@ -1,0 +1,110 @@
+#include "ecq/base/thread_pool.h"
+
+#include <sched.h>
+
+#include <fstream>
+#include <set>
+#include <string>
+#include <utility>
+
+namespace ecq {
+namespace {
+
+// About 20 to 50 us of polling: longer than the gap between two products of one token, far shorter
+// than anything a person waits for.
+constexpr int kSpinsBeforePark = 2000;
+constexpr int kSpinsBeforeYield = 500;
+
+void CpuRelax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(size_t num_threads) {
+  for (size_t i = 1; i < num_threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(mutex_);
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::RunErased(size_t num_tasks, void* fn, Invoke invoke) {
+  fn_ = fn;
+  invoke_ = invoke;
+  num_tasks_ = num_tasks;
+  next_task_.store(0, std::memory_order_relaxed);
+  workers_busy_.store(workers_.size(), std::memory_order_relaxed);
+  // Sequentially consistent with the parking of a worker: either it sees the new generation before
+  // it sleeps, or we see that it is parked and wake it.
+  generation_.fetch_add(2, std::memory_order_seq_cst);
+  if (parked_.load(std::memory_order_seq_cst) > 0) {
+    { std::lock_guard lock(mutex_); }
+    wake_.notify_all();
+  }
+  ClaimTasks(0);
+  for (int spins = 0; workers_busy_.load(std::memory_order_acquire) > 0; ++spins) {
+    if (spins < kSpinsBeforeYield) {
+      CpuRelax();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+void ThreadPool::WorkerLoop(size_t worker) {
+  uint64_t seen = 0;
+  while (true) {
+    int spins = 0;
+    uint64_t generation;
+    while ((generation = generation_.load(std::memory_order_acquire)) == seen) {
+      if (++spins < kSpinsBeforePark) {
+        CpuRelax();
+        continue;
+      }
+      std::unique_lock lock(mutex_);
+      parked_.fetch_add(1, std::memory_order_seq_cst);
+      wake_.wait(lock, [&] { return generation_.load(std::memory_order_seq_cst) != seen; });
+      parked_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    if (generation % 2 == 1) return;
+    seen = generation;
+    ClaimTasks(worker);
+    workers_busy_.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+void ThreadPool::ClaimTasks(size_t worker) {
+  while (true) {
+    const size_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
+    if (task >= num_tasks_) return;
+    invoke_(fn_, task, worker);
+  }
+}
+
+size_t DefaultThreadCount() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
+  std::set<std::pair<int, int>> cores;  // (package, core)
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    const std::string topology = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
+    int package = 0;
+    int core = cpu;
+    std::ifstream(topology + "physical_package_id") >> package;
+    std::ifstream(topology + "core_id") >> core;
+    cores.emplace(package, core);
+  }
+  return cores.empty() ? 1 : cores.size();
+}
+
+}  // namespace ecq

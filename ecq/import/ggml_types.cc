@@ -1,0 +1,217 @@
+// Expansion of ggml blocks to f32; layouts as in ggml's block_q* structures.
+#include "ecq/import/ggml_types.h"
+
+#include <array>
+
+#include "ecq/base/bytes.h"
+#include "ecq/base/half.h"
+
+namespace ecq {
+namespace {
+
+float LoadHalf(const uint8_t* p) { return HalfToFloat(LoadLe<uint16_t>(p)); }
+
+void DequantizeF32(const uint8_t* in, size_t n, float* out) {
+  if (n > 0) std::memcpy(out, in, n * sizeof(float));
+}
+
+void DequantizeF16(const uint8_t* in, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = LoadHalf(in + 2 * i);
+}
+
+void DequantizeBF16(const uint8_t* in, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = BFloat16ToFloat(LoadLe<uint16_t>(in + 2 * i));
+}
+
+// Formats of 32 weights: byte j of the nibbles holds weight j below and weight j + 16 above.
+
+// {f16 d, nibbles[16]}: d * (q - 8)
+void DequantizeQ4_0(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 18, out += 32) {
+    const float d = LoadHalf(in);
+    for (int j = 0; j < 16; ++j) {
+      out[j] = d * static_cast<float>((in[2 + j] & 15) - 8);
+      out[j + 16] = d * static_cast<float>((in[2 + j] >> 4) - 8);
+    }
+  }
+}
+
+// {f16 d, f16 m, nibbles[16]}: d * q + m
+void DequantizeQ4_1(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 20, out += 32) {
+    const float d = LoadHalf(in);
+    const float m = LoadHalf(in + 2);
+    for (int j = 0; j < 16; ++j) {
+      out[j] = d * static_cast<float>(in[4 + j] & 15) + m;
+      out[j + 16] = d * static_cast<float>(in[4 + j] >> 4) + m;
+    }
+  }
+}
+
+// The fifth bit of weight j is bit j of `high`.
+int FiveBits(int nibble, uint32_t high, int j) {
+  return nibble | static_cast<int>(high >> j & 1u) << 4;
+}
+
+// {f16 d, u32 high, nibbles[16]}: d * (q - 16)
+void DequantizeQ5_0(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 22, out += 32) {
+    const float d = LoadHalf(in);
+    const uint32_t high = LoadLe<uint32_t>(in + 2);
+    for (int j = 0; j < 16; ++j) {
+      out[j] = d * static_cast<float>(FiveBits(in[6 + j] & 15, high, j) - 16);
+      out[j + 16] = d * static_cast<float>(FiveBits(in[6 + j] >> 4, high, j + 16) - 16);
+    }
+  }
+}
+
+// {f16 d, f16 m, u32 high, nibbles[16]}: d * q + m
+void DequantizeQ5_1(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 24, out += 32) {
+    const float d = LoadHalf(in);
+    const float m = LoadHalf(in + 2);
+    const uint32_t high = LoadLe<uint32_t>(in + 4);
+    for (int j = 0; j < 16; ++j) {
+      out[j] = d * static_cast<float>(FiveBits(in[8 + j] & 15, high, j)) + m;
+      out[j + 16] = d * static_cast<float>(FiveBits(in[8 + j] >> 4, high, j + 16)) + m;
+    }
+  }
+}
+
+// {f16 d, i8 q[32]}: d * q
+void DequantizeQ8_0(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 34, out += 32) {
+    const float d = LoadHalf(in);
+    for (int j = 0; j < 32; ++j) out[j] = d * static_cast<float>(static_cast<int8_t>(in[2 + j]));
+  }
+}
+
+// Formats of 256 weights ("super-blocks").
+
+// Six-bit scale and minimum of sub-block j (0 to 7) from the 12 packed bytes of Q4_K and Q5_K.
+struct ScaleMin {
+  float scale;
+  float min;
+};
+ScaleMin SubBlockScaleMin(const uint8_t* packed, int j) {
+  if (j < 4) {
+    return {static_cast<float>(packed[j] & 63), static_cast<float>(packed[j + 4] & 63)};
+  }
+  return {static_cast<float>((packed[j + 4] & 15) | (packed[j - 4] >> 6) << 4),
+          static_cast<float>((packed[j + 4] >> 4) | (packed[j] >> 6) << 4)};
+}
+
+// {f16 d, f16 dmin, scales[12], nibbles[128]}: (d * scale) * q - dmin * min.
+// Of each 32 bytes the low nibbles are one sub-block, the high nibbles the next.
+void DequantizeQ4_K(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 144, out += 256) {
+    const float d = LoadHalf(in);
+    const float dmin = LoadHalf(in + 2);
+    for (int j = 0; j < 8; ++j) {
+      const ScaleMin s = SubBlockScaleMin(in + 4, j);
+      const float scale = d * s.scale;
+      const float min = dmin * s.min;
+      const uint8_t* q = in + 16 + 32 * (j / 2);
+      const int shift = 4 * (j % 2);
+      for (int l = 0; l < 32; ++l) {
+        out[32 * j + l] = scale * static_cast<float>(q[l] >> shift & 15) - min;
+      }
+    }
+  }
+}
+
+// {f16 d, f16 dmin, scales[12], high[32], nibbles[128]}: as Q4_K; bit j of high[l] is the fifth bit
+// of weight l of sub-block j.
+void DequantizeQ5_K(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 176, out += 256) {
+    const float d = LoadHalf(in);
+    const float dmin = LoadHalf(in + 2);
+    const uint8_t* high = in + 16;
+    for (int j = 0; j < 8; ++j) {
+      const ScaleMin s = SubBlockScaleMin(in + 4, j);
+      const float scale = d * s.scale;
+      const float min = dmin * s.min;
+      const uint8_t* q = in + 48 + 32 * (j / 2);
+      const int shift = 4 * (j % 2);
+      for (int l = 0; l < 32; ++l) {
+        const int value = (q[l] >> shift & 15) | (high[l] >> j & 1) << 4;
+        out[32 * j + l] = scale * static_cast<float>(value) - min;
+      }
+    }
+  }
+}
+
+// {low[128], high[64], i8 scales[16], f16 d}: (d * scale) * (q - 32), one scale per 16 weights.
+// Each half of 128 weights is four runs of 32: runs 0 and 1 are the low nibbles of its 64 bytes,
+// runs 2 and 3 the high nibbles; run r takes bits 2r and 2r + 1 of its 32 bytes of high.
+void DequantizeQ6_K(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 210, out += 256) {
+    const float d = LoadHalf(in + 208);
+    for (int run = 0; run < 8; ++run) {
+      const int r = run % 4;
+      const uint8_t* low = in + 64 * (run / 4) + 32 * (r % 2);
+      const uint8_t* high = in + 128 + 32 * (run / 4);
+      const int shift = 4 * (r / 2);
+      for (int sub = 0; sub < 2; ++sub) {
+        const float scale = d * static_cast<float>(static_cast<int8_t>(in[192 + 2 * run + sub]));
+        for (int l = 16 * sub; l < 16 * sub + 16; ++l) {
+          const int value = (low[l] >> shift & 15) | (high[l] >> 2 * r & 3) << 4;
+          out[32 * run + l] = scale * static_cast<float>(value - 32);
+        }
+      }
+    }
+  }
+}
+
+constexpr std::array<GgmlType, 11> kTypes{{
+    {0, "F32", 1, 4, DequantizeF32},
+    {1, "F16", 1, 2, DequantizeF16},
+    {30, "BF16", 1, 2, DequantizeBF16},
+    {2, "Q4_0", 32, 18, DequantizeQ4_0},
+    {3, "Q4_1", 32, 20, DequantizeQ4_1},
+    {6, "Q5_0", 32, 22, DequantizeQ5_0},
+    {7, "Q5_1", 32, 24, DequantizeQ5_1},
+    {8, "Q8_0", 32, 34, DequantizeQ8_0},
+    {12, "Q4_K", 256, 144, DequantizeQ4_K},
+    {13, "Q5_K", 256, 176, DequantizeQ5_K},
+    {14, "Q6_K", 256, 210, DequantizeQ6_K},
+}};
+
+struct TypeName {
+  uint32_t id;
+  std::string_view name;
+};
+constexpr std::array<TypeName, 23> kUnreadTypes{{
+    {9, "Q8_1"},     {10, "Q2_K"},  {11, "Q3_K"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"},
+    {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"},
+    {24, "I8"},      {25, "I16"},   {26, "I32"},    {27, "I64"},   {28, "F64"},     {29, "IQ1_M"},
+    {34, "TQ1_0"},   {35, "TQ2_0"}, {39, "MXFP4"},  {40, "NVFP4"}, {41, "Q1_0"},
+}};
+
+}  // namespace
+
+const GgmlType* FindGgmlType(uint32_t id) {
+  for (const GgmlType& type : kTypes) {
+    if (type.id == id) return &type;
+  }
+  return nullptr;
+}
+
+std::string GgmlTypeName(uint32_t id) {
+  if (const GgmlType* type = FindGgmlType(id)) return std::string(type->name);
+  for (const TypeName& type : kUnreadTypes) {
+    if (type.id == id) return std::string(type.name);
+  }
+  return "type " + std::to_string(id);
+}
+
+std::string KnownGgmlTypes() {
+  std::string names;
+  for (const GgmlType& type : kTypes) {
+    if (!names.empty()) names += ", ";
+    names += type.name;
+  }
+  return names;
+}
+
+}  // namespace ecq

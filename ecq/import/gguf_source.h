@@ -1,0 +1,15 @@
+// A GGUF file as a ModelSource.
+#pragma once
+
+#include <memory>
+
+#include "ecq/base/mapped_file.h"
+#include "ecq/import/model_source.h"
+
+namespace ecq {
+
+// Architectures llama and qwen2.
+// Errors: those of GgufFile::Parse, kUnsupportedArchitecture, kUnsupportedTokenizer.
+Result<std::unique_ptr<ModelSource>> OpenGguf(MappedFile file);
+
+}  // namespace ecq

@@ -1,0 +1,222 @@
+// Reads config.json, the safetensors shards and the text files beside them.
+#include "ecq/import/huggingface_source.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "ecq/base/mapped_file.h"
+#include "ecq/import/text.h"
+#include "ecq/tensor/safetensors.h"
+
+namespace ecq {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxSideFileBytes = uint64_t{256} << 20;
+constexpr std::array<std::string_view, 7> kSideFiles{
+    "config.json",           "generation_config.json",  "tokenizer.json",
+    "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    "tokenizer.model",
+};
+
+Error Fail(ErrorCode code, const fs::path& path, std::string_view what) {
+  return Error{code, fmt::format("{}: {}", path.string(), what)};
+}
+
+bool IsRegularFile(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
+// Contents of a file of at most kMaxSideFileBytes.
+Result<std::string> ReadFile(const fs::path& path) {
+  ECQ_TRY(const MappedFile file, MappedFile::Open(path));
+  if (file.bytes().size() > kMaxSideFileBytes) {
+    return Fail(
+        ErrorCode::kBadLayout, path,
+        fmt::format("{} bytes, expected at most {}", file.bytes().size(), kMaxSideFileBytes));
+  }
+  return std::string(file.bytes().begin(), file.bytes().end());
+}
+
+// A JSON object in which no key occurs twice. Errors: kBadHeader.
+Result<Json> ParseObject(std::string_view text, const fs::path& path) {
+  std::vector<std::set<std::string>> open_objects;
+  std::optional<std::string> duplicate;
+  const auto watch_keys = [&](int, Json::parse_event_t event, Json& value) {
+    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
+    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
+    if (event == Json::parse_event_t::key) {
+      const auto& key = value.get_ref<const std::string&>();
+      if (!open_objects.back().insert(key).second) duplicate = key;
+    }
+    return true;
+  };
+  Json json = Json::parse(text, watch_keys, /*allow_exceptions=*/false);
+  // The parser takes NUL for the end of its input.
+  if (!json.is_object() || text.find('\0') != std::string_view::npos) {
+    return Fail(ErrorCode::kBadHeader, path, "expected one JSON object");
+  }
+  if (duplicate) {
+    return Fail(ErrorCode::kBadHeader, path,
+                fmt::format("duplicate key {}", Json(*duplicate).dump()));
+  }
+  return json;
+}
+
+// Tensor names by shard file.
+using Index = std::map<std::string, std::set<std::string, std::less<>>>;
+
+// Reads "weight_map". A shard must be the plain name of a .safetensors file: nothing outside the
+// directory can be named.
+Result<Index> ReadIndex(const fs::path& path) {
+  constexpr std::string_view kExtension = ".safetensors";
+  ECQ_TRY(const std::string text, ReadFile(path));
+  ECQ_TRY(const Json json, ParseObject(text, path));
+  const auto map = json.find("weight_map");
+  if (map == json.end() || !map->is_object() || map->empty()) {
+    return Fail(ErrorCode::kBadHeader, path, "expected an object \"weight_map\"");
+  }
+  Index index;
+  for (const auto& [tensor, shard] : map->items()) {
+    if (!shard.is_string()) {
+      return Fail(ErrorCode::kBadHeader, path,
+                  fmt::format("weight_map: expected a file name for {}", Json(tensor).dump()));
+    }
+    const auto& name = shard.get_ref<const std::string&>();
+    if (!name.ends_with(kExtension) || name.size() == kExtension.size() ||
+        name.find_first_of(std::string_view("/\\:\0", 4)) != std::string::npos) {
+      return Fail(ErrorCode::kBadLayout, path,
+                  fmt::format("weight_map: {} is not the name of a .safetensors file in the same "
+                              "directory",
+                              Json(name).dump()));
+    }
+    index[name].insert(tensor);
+  }
+  return index;
+}
+
+class HuggingFaceSource final : public ModelSource {
+ public:
+  explicit HuggingFaceSource(fs::path directory) : directory_(std::move(directory)) {}
+
+  Status Init() {
+    ECQ_RETURN_IF_ERROR(ReadConfig());
+    for (const std::string_view name : kSideFiles) {
+      if (name != "config.json") ECQ_RETURN_IF_ERROR(AddSideFile(name));
+    }
+    const fs::path single = directory_ / "model.safetensors";
+    const fs::path index_path = directory_ / "model.safetensors.index.json";
+    if (IsRegularFile(index_path)) {
+      ECQ_TRY(const Index index, ReadIndex(index_path));
+      for (const auto& [shard, names] : index) {
+        ECQ_RETURN_IF_ERROR(AddShard(directory_ / shard, &names));
+      }
+      return OkStatus();
+    }
+    if (IsRegularFile(single)) return AddShard(single, nullptr);
+    return Fail(ErrorCode::kNotFound, directory_,
+                "expected model.safetensors or model.safetensors.index.json in this directory");
+  }
+
+  std::string_view kind() const override { return "huggingface"; }
+  const std::vector<SourceTensor>& tensors() const override { return tensors_; }
+  const std::vector<SideFile>& side_files() const override { return side_files_; }
+  const std::vector<std::string>& weight_paths() const override { return weight_paths_; }
+
+  Status ReadF32(size_t index, std::span<float> out) const override {
+    if (index >= views_.size()) {
+      return Fail(ErrorCode::kInvalidArgument, directory_, fmt::format("no tensor {}", index));
+    }
+    Status status = ConvertToF32(views_[index], out);
+    if (status.ok()) return status;
+    return Fail(status.error().code, directory_,
+                fmt::format("tensor {}: {}", tensors_[index].name, status.error().message));
+  }
+
+ private:
+  Status ReadConfig() {
+    const fs::path path = directory_ / "config.json";
+    if (!IsRegularFile(path)) {
+      return Fail(ErrorCode::kNotFound, directory_,
+                  "no config.json: expected a Hugging Face model directory");
+    }
+    ECQ_RETURN_IF_ERROR(AddSideFile("config.json"));
+    ECQ_TRY(const Json config, ParseObject(side_files_.back().contents, path));
+    if (config.contains("quantization_config")) {
+      return Fail(ErrorCode::kUnsupportedType, path,
+                  "quantization_config: the weights are already quantized; import the "
+                  "unquantized model");
+    }
+    return OkStatus();
+  }
+
+  // Adds a file if it is there and is text.
+  Status AddSideFile(std::string_view name) {
+    const fs::path path = directory_ / name;
+    if (!IsRegularFile(path)) return OkStatus();
+    ECQ_TRY(std::string contents, ReadFile(path));
+    if (IsUtf8(contents) && contents.find('\0') == std::string::npos) {
+      side_files_.push_back({std::string(name), std::move(contents)});
+      return OkStatus();
+    }
+    if (name == "tokenizer.model") return OkStatus();  // usually a binary protocol buffer
+    return Fail(ErrorCode::kBadHeader, path, "expected UTF-8 text");
+  }
+
+  // Adds the tensors of one file. `names`, if given, is what the index says the file holds.
+  Status AddShard(const fs::path& path, const std::set<std::string, std::less<>>* names) {
+    if (!IsRegularFile(path)) {
+      return Fail(ErrorCode::kNotFound, path, "the index names this file, but it is not there");
+    }
+    ECQ_TRY(MappedFile file, MappedFile::Open(path));
+    ECQ_TRY(const Safetensors parsed, Safetensors::Parse(file.bytes(), file.path()));
+    if (names != nullptr) {
+      for (const std::string& name : *names) {
+        if (parsed.Find(name) == nullptr) {
+          return Fail(ErrorCode::kBadLayout, path,
+                      fmt::format("no tensor {}, which the index says is here", Json(name).dump()));
+        }
+      }
+    }
+    for (const SafetensorsEntry& entry : parsed.tensors()) {
+      if (names != nullptr && names->find(entry.name) == names->end()) {
+        return Fail(ErrorCode::kBadLayout, path,
+                    fmt::format("holds tensor {}, which the index does not place here",
+                                Json(entry.name).dump()));
+      }
+      tensors_.push_back({entry.name, entry.view.shape, std::string(DTypeName(entry.view.dtype)),
+                          entry.view.bytes.size()});
+      views_.push_back(entry.view);
+    }
+    weight_paths_.push_back(file.path());
+    files_.push_back(std::move(file));
+    return OkStatus();
+  }
+
+  fs::path directory_;
+  std::vector<MappedFile> files_;
+  std::vector<std::string> weight_paths_;
+  std::vector<SourceTensor> tensors_;
+  std::vector<TensorView> views_;  // parallel to tensors_
+  std::vector<SideFile> side_files_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ModelSource>> OpenHuggingFace(const fs::path& directory) {
+  auto source = std::make_unique<HuggingFaceSource>(directory);
+  ECQ_RETURN_IF_ERROR(source->Init());
+  return std::unique_ptr<ModelSource>(std::move(source));
+}
+
+}  // namespace ecq

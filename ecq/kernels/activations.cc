@@ -1,0 +1,66 @@
+// Rounding of activations to int8 blocks.
+#include "ecq/kernels/activations.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace ecq {
+namespace {
+
+// Adding and subtracting 1.5 * 2^23 leaves |v| <= 2^22 rounded to an integer, ties to even.
+constexpr float kRoundingShift = 0x1.8p23f;
+
+// Blocks with a smaller maximum count as zero: 127 / max would overflow.
+constexpr float kSmallestMax = 0x1p-118f;
+
+// Largest |x| as the largest bit pattern, which puts infinities and NaN above all numbers.
+float MaxMagnitude(const float* x) {
+  int32_t max_bits = 0;
+  for (size_t i = 0; i < kActivationBlock; ++i) {
+    max_bits = std::max(max_bits, std::bit_cast<int32_t>(x[i]) & 0x7fffffff);
+  }
+  return std::bit_cast<float>(max_bits);
+}
+
+// One whole block; returns its scale.
+float QuantizeBlock(const float* x, int8_t* q) {
+  const float max = MaxMagnitude(x);
+  if (max < kSmallestMax || !std::isfinite(max)) {
+    std::memset(q, 0, kActivationBlock);
+    return std::isfinite(max) ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+  }
+  const float inverse = 127.0f / max;
+  for (size_t i = 0; i < kActivationBlock; ++i) {
+    q[i] = static_cast<int8_t>(x[i] * inverse + kRoundingShift - kRoundingShift);
+  }
+  return max / 127.0f;
+}
+
+}  // namespace
+
+void QuantizeActivations(const float* x, size_t k, int8_t* q, float* scales) {
+  const size_t whole = k / kActivationBlock;
+  for (size_t b = 0; b < whole; ++b) {
+    scales[b] = QuantizeBlock(x + b * kActivationBlock, q + b * kActivationBlock);
+  }
+  if (const size_t rest = k % kActivationBlock; rest != 0) {
+    float padded[kActivationBlock] = {};
+    std::copy_n(x + whole * kActivationBlock, rest, padded);
+    scales[whole] = QuantizeBlock(padded, q + whole * kActivationBlock);
+  }
+}
+
+void RoundActivations(const float* x, size_t k, float* out) {
+  for (size_t begin = 0; begin < k; begin += kActivationBlock) {
+    const size_t n = std::min(kActivationBlock, k - begin);
+    int8_t q[kActivationBlock];
+    float scale;
+    QuantizeActivations(x + begin, n, q, &scale);
+    for (size_t i = 0; i < n; ++i) out[begin + i] = static_cast<float>(q[i]) * scale;
+  }
+}
+
+}  // namespace ecq

@@ -1,0 +1,29 @@
+// Activations rounded to int8 with one scale per 32 values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ecq/base/bytes.h"
+
+namespace ecq {
+
+inline constexpr size_t kActivationBlock = 32;
+
+constexpr size_t NumActivationBlocks(size_t k) { return DivideRoundUp(k, kActivationBlock); }
+constexpr size_t PaddedActivations(size_t k) { return NumActivationBlocks(k) * kActivationBlock; }
+
+// Per block of 32 values: scale = max|x| / 127 and q = x / scale rounded to nearest, ties to even,
+// so that q * scale approximates x. Blocks whose maximum is zero (or too small to have a
+// reciprocal) get scale 0; blocks with an infinity or NaN get scale NaN and q = 0, which poisons
+// every product.
+//
+// Shapes: x (k); q (PaddedActivations(k)), zeros after k; scales (NumActivationBlocks(k)).
+// Source: the rule of ggml's Q8_0, with the scale kept in f32.
+void QuantizeActivations(const float* x, size_t k, int8_t* q, float* scales);
+
+// out[i] = QuantizeActivations(x)[i] as a number: what a product over rounded activations sees.
+// out (k) may be x.
+void RoundActivations(const float* x, size_t k, float* out);
+
+}  // namespace ecq

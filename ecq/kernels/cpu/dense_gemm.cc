@@ -1,0 +1,34 @@
+// Matrix products through the CBLAS interface.
+#include "ecq/kernels/cpu/dense_gemm.h"
+
+#include <cblas.h>
+
+namespace ecq {
+namespace {
+
+// OpenBLAS would start threads of its own; the thread pool has them already.
+void KeepBlasSingleThreaded() {
+  static const bool done = (openblas_set_num_threads(1), true);
+  static_cast<void>(done);
+}
+
+void CallSgemm(CBLAS_TRANSPOSE transpose_b, size_t m, size_t n, size_t k, float scale, ConstRows a,
+               ConstRows b, MutableRows c) {
+  KeepBlasSingleThreaded();
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, transpose_b, static_cast<int>(m), static_cast<int>(n),
+              static_cast<int>(k), scale, a.data, static_cast<int>(a.stride), b.data,
+              static_cast<int>(b.stride), 0.0f, c.data, static_cast<int>(c.stride));
+}
+
+}  // namespace
+
+void GemmTransposed(size_t m, size_t n, size_t k, float scale, ConstRows a, ConstRows b,
+                    MutableRows c) {
+  CallSgemm(CblasTrans, m, n, k, scale, a, b, c);
+}
+
+void Gemm(size_t m, size_t n, size_t k, ConstRows a, ConstRows b, MutableRows c) {
+  CallSgemm(CblasNoTrans, m, n, k, 1.0f, a, b, c);
+}
+
+}  // namespace ecq

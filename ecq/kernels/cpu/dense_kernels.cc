@@ -1,0 +1,28 @@
+// Chooses the table of dense kernels.
+#include "ecq/kernels/cpu/dense_kernels.h"
+
+#include "ecq/kernels/cpu/dense_targets.h"
+#include "ecq/kernels/reference/dense.h"
+
+namespace ecq {
+namespace {
+
+constexpr DenseKernels kReference{reference::Gemv, reference::WeightedRowSum, reference::Softmax,
+                                  reference::SiluMul};
+
+}  // namespace
+
+const DenseKernels& DenseKernelsFor(CpuTarget target) {
+  switch (target) {
+#if defined(__x86_64__)
+    case CpuTarget::kAvx2:
+      return avx2::kDenseKernels;
+    case CpuTarget::kAvx512:
+      return avx512::kDenseKernels;
+#endif
+    default:
+      return kReference;
+  }
+}
+
+}  // namespace ecq

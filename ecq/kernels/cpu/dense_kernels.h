@@ -1,0 +1,28 @@
+// Dense f32 operations of a forward pass, one table of functions per CPU target.
+#pragma once
+
+#include <cstddef>
+
+#include "ecq/kernels/cpu_target.h"
+
+namespace ecq {
+
+// All matrices are row-major without gaps. Pointers may have any alignment and must not overlap.
+// Results agree between targets up to f32 rounding and the order of summation; a row's result does
+// not depend on the rows computed with it. NaN in gives NaN out.
+struct DenseKernels {
+  // y[r] = sum_k w[r, k] x[k]. w (rows, cols), x (cols), y (rows).
+  void (*gemv)(const float* w, size_t rows, size_t cols, const float* x, float* y);
+  // y[c] = sum_r p[r] v[r, c]. p (rows), v (rows, cols), y (cols).
+  void (*weighted_row_sum)(const float* p, const float* v, size_t rows, size_t cols, float* y);
+  // x = softmax(scale * x) in place. Pre: n >= 1, scale >= 0.
+  void (*softmax)(float* x, size_t n, float scale);
+  // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i].
+  void (*silu_mul)(float* gate, const float* up, size_t n);
+};
+
+// Pre: CpuTargetSupported(target).
+const DenseKernels& DenseKernelsFor(CpuTarget target);
+inline const DenseKernels& ActiveDenseKernels() { return DenseKernelsFor(ActiveCpuTarget()); }
+
+}  // namespace ecq

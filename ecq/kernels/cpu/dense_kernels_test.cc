@@ -1,0 +1,172 @@
+// Every dense kernel of every target this machine supports against the scalar reference.
+#include "ecq/kernels/cpu/dense_kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "ecq/base/rng.h"
+#include "ecq/kernels/cpu/dense_gemm.h"
+#include "ecq/kernels/reference/dense.h"
+
+namespace ecq {
+namespace {
+
+constexpr float kGuard = 12345.0f;
+
+std::vector<float> RandomVector(Rng& rng, size_t n, double deviation = 1) {
+  std::vector<float> v(n);
+  for (float& x : v) x = static_cast<float>(rng.Gaussian() * deviation);
+  return v;
+}
+
+class DenseKernelsTest : public testing::TestWithParam<CpuTarget> {
+ protected:
+  void SetUp() override {
+    if (!CpuTargetSupported(GetParam())) GTEST_SKIP() << "not supported by this machine";
+    kernels_ = &DenseKernelsFor(GetParam());
+  }
+  const DenseKernels* kernels_ = nullptr;
+  Rng rng_{7};
+};
+
+// |computed - exact| <= 2 (n + 1) 2^-24 sum |a_i b_i| holds for any order of summation.
+double DotBound(const float* a, const float* b, size_t n) {
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += std::abs(static_cast<double>(a[i]) * b[i]);
+  return 2 * static_cast<double>(n + 1) * 0x1p-24 * sum + 1e-30;
+}
+
+TEST_P(DenseKernelsTest, GemvMatchesReferenceForEveryLength) {
+  for (size_t cols = 1; cols <= 200; ++cols) {
+    const size_t rows = 1 + cols % 5;
+    const auto w = RandomVector(rng_, rows * cols);
+    const auto x = RandomVector(rng_, cols);
+    std::vector<float> expected(rows), actual(rows + 1, kGuard);
+    reference::Gemv(w.data(), rows, cols, x.data(), expected.data());
+    kernels_->gemv(w.data(), rows, cols, x.data(), actual.data());
+    for (size_t r = 0; r < rows; ++r) {
+      EXPECT_NEAR(actual[r], expected[r], DotBound(&w[r * cols], x.data(), cols)) << cols;
+    }
+    EXPECT_EQ(actual[rows], kGuard);
+  }
+}
+
+TEST_P(DenseKernelsTest, WeightedRowSumMatchesReferenceForEveryWidth) {
+  for (size_t cols = 1; cols <= 150; ++cols) {
+    const size_t rows = cols % 7;
+    const auto v = RandomVector(rng_, rows * cols);
+    const auto p = RandomVector(rng_, rows);
+    std::vector<float> expected(cols), actual(cols + 1, kGuard);
+    reference::WeightedRowSum(p.data(), v.data(), rows, cols, expected.data());
+    kernels_->weighted_row_sum(p.data(), v.data(), rows, cols, actual.data());
+    for (size_t c = 0; c < cols; ++c) EXPECT_NEAR(actual[c], expected[c], 1e-5) << cols;
+    EXPECT_EQ(actual[cols], kGuard);
+  }
+}
+
+TEST_P(DenseKernelsTest, SoftmaxMatchesReferenceForEveryLength) {
+  for (size_t n = 1; n <= 150; ++n) {
+    auto actual = RandomVector(rng_, n, 20);
+    auto expected = actual;
+    actual.push_back(kGuard);
+    reference::Softmax(expected.data(), n, 0.25f);
+    kernels_->softmax(actual.data(), n, 0.25f);
+    for (size_t i = 0; i < n; ++i) {
+      EXPECT_NEAR(actual[i], expected[i], 2e-6 * expected[i] + 1e-37) << n;
+    }
+    EXPECT_EQ(actual[n], kGuard);
+  }
+}
+
+TEST_P(DenseKernelsTest, SoftmaxOfExtremeScores) {
+  std::vector<float> x(40, -3e38f);
+  x[17] = 10;
+  kernels_->softmax(x.data(), x.size(), 1);
+  EXPECT_EQ(x[17], 1);
+  EXPECT_NEAR(x[0], 0, 1e-37);
+
+  for (const size_t at : {size_t{0}, size_t{20}, size_t{39}}) {
+    std::vector<float> bad(40, 1);
+    bad[at] = std::numeric_limits<float>::quiet_NaN();
+    kernels_->softmax(bad.data(), bad.size(), 1);
+    EXPECT_TRUE(std::isnan(bad[at]));
+  }
+}
+
+TEST_P(DenseKernelsTest, SiluMulMatchesReference) {
+  for (const size_t n : {1, 7, 8, 9, 15, 16, 17, 31, 1000}) {
+    auto actual = RandomVector(rng_, n, 10);
+    const auto up = RandomVector(rng_, n);
+    auto expected = actual;
+    actual.push_back(kGuard);
+    reference::SiluMul(expected.data(), up.data(), n);
+    kernels_->silu_mul(actual.data(), up.data(), n);
+    for (size_t i = 0; i < n; ++i) {
+      EXPECT_NEAR(actual[i], expected[i], 1e-6 * std::abs(expected[i]) + 1e-30);
+    }
+    EXPECT_EQ(actual[n], kGuard);
+  }
+  float gates[] = {-200, -88, 0, 88, 200, std::numeric_limits<float>::quiet_NaN()};
+  const float ones[] = {1, 1, 1, 1, 1, 1};
+  kernels_->silu_mul(gates, ones, 6);
+  EXPECT_NEAR(gates[0], 0, 1e-30);
+  EXPECT_NEAR(gates[1], 0, 1e-30);
+  EXPECT_EQ(gates[2], 0);
+  EXPECT_EQ(gates[3], 88);
+  EXPECT_EQ(gates[4], 200);
+  EXPECT_TRUE(std::isnan(gates[5]));
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, DenseKernelsTest, testing::ValuesIn(kAllCpuTargets),
+                         [](const auto& test) { return std::string(CpuTargetName(test.param)); });
+
+TEST(CpuTarget, NamesRoundTrip) {
+  for (const CpuTarget target : kAllCpuTargets) {
+    EXPECT_EQ(CpuTargetFromName(CpuTargetName(target)), target);
+  }
+  EXPECT_EQ(CpuTargetFromName("AVX2"), std::nullopt);
+  EXPECT_EQ(CpuTargetFromName(""), std::nullopt);
+}
+
+TEST(CpuTarget, OnlySupportedTargetsCanBeForced) {
+  const CpuTarget before = ActiveCpuTarget();
+  EXPECT_TRUE(CpuTargetSupported(before));
+  for (const CpuTarget target : kAllCpuTargets) {
+    const Status status = SetActiveCpuTarget(target);
+    EXPECT_EQ(status.ok(), CpuTargetSupported(target));
+    if (status.ok()) {
+      EXPECT_EQ(ActiveCpuTarget(), target);
+    }
+  }
+  EXPECT_TRUE(SetActiveCpuTarget(before).ok());
+}
+
+TEST(DenseGemm, BothProductsMatchNaiveSumsWithStrides) {
+  Rng rng(3);
+  const size_t m = 5, n = 7, k = 9, stride = 11;
+  const auto a = RandomVector(rng, m * stride);
+  const auto b = RandomVector(rng, 16 * stride);
+  std::vector<float> c(m * stride, kGuard), d(m * stride, kGuard);
+  GemmTransposed(m, n, k, 0.5f, {a.data(), stride}, {b.data(), stride}, {c.data(), stride});
+  Gemm(m, n, k, {a.data(), stride}, {b.data(), stride}, {d.data(), stride});
+  for (size_t i = 0; i < m; ++i) {
+    for (size_t j = 0; j < n; ++j) {
+      double transposed = 0, plain = 0;
+      for (size_t l = 0; l < k; ++l) {
+        transposed += 0.5 * a[i * stride + l] * b[j * stride + l];
+        plain += static_cast<double>(a[i * stride + l]) * b[l * stride + j];
+      }
+      EXPECT_NEAR(c[i * stride + j], transposed, 1e-5);
+      EXPECT_NEAR(d[i * stride + j], plain, 1e-5);
+    }
+    EXPECT_EQ(c[i * stride + n], kGuard);
+    EXPECT_EQ(d[i * stride + n], kGuard);
+  }
+}
+
+}  // namespace
+}  // namespace ecq

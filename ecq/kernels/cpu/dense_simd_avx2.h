@@ -1,0 +1,51 @@
+// The vector vocabulary of the dense kernels in AVX2 + FMA. Included inside a target region.
+#pragma once
+
+namespace ecq::avx2 {
+
+using F32 = __m256;
+inline constexpr size_t kLanes = 8;
+
+// All bits set in the first n < kLanes lanes.
+inline __m256i FirstLanes(size_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+inline F32 Set(float value) { return _mm256_set1_ps(value); }
+inline F32 Load(const float* p) { return _mm256_loadu_ps(p); }
+inline void Store(float* p, F32 v) { _mm256_storeu_ps(p, v); }
+// The first n < kLanes values; other lanes are zero on load and untouched on store.
+inline F32 LoadFirst(const float* p, size_t n) { return _mm256_maskload_ps(p, FirstLanes(n)); }
+inline void StoreFirst(float* p, size_t n, F32 v) { _mm256_maskstore_ps(p, FirstLanes(n), v); }
+
+inline F32 Add(F32 a, F32 b) { return _mm256_add_ps(a, b); }
+inline F32 Sub(F32 a, F32 b) { return _mm256_sub_ps(a, b); }
+inline F32 Mul(F32 a, F32 b) { return _mm256_mul_ps(a, b); }
+inline F32 Div(F32 a, F32 b) { return _mm256_div_ps(a, b); }
+inline F32 MulAdd(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }
+// a NaN in `b` is the result.
+inline F32 Max(F32 a, F32 b) { return _mm256_max_ps(a, b); }
+inline F32 Min(F32 a, F32 b) { return _mm256_min_ps(a, b); }
+
+inline F32 RoundToInteger(F32 v) {
+  return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+// 2^n for integral n in [-126, 127].
+inline F32 PowerOfTwo(F32 n) {
+  const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+}
+
+inline float SumLanes(F32 v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+inline float MaxLanes(F32 v) {
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+}  // namespace ecq::avx2

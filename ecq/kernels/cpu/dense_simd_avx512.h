@@ -1,0 +1,37 @@
+// The vector vocabulary of the dense kernels in AVX-512. Included inside a target region.
+#pragma once
+
+namespace ecq::avx512 {
+
+using F32 = __m512;
+inline constexpr size_t kLanes = 16;
+
+// The first n < kLanes lanes.
+inline __mmask16 FirstLanes(size_t n) { return static_cast<__mmask16>((1u << n) - 1); }
+
+inline F32 Set(float value) { return _mm512_set1_ps(value); }
+inline F32 Load(const float* p) { return _mm512_loadu_ps(p); }
+inline void Store(float* p, F32 v) { _mm512_storeu_ps(p, v); }
+// The first n < kLanes values; other lanes are zero on load and untouched on store.
+inline F32 LoadFirst(const float* p, size_t n) { return _mm512_maskz_loadu_ps(FirstLanes(n), p); }
+inline void StoreFirst(float* p, size_t n, F32 v) { _mm512_mask_storeu_ps(p, FirstLanes(n), v); }
+
+inline F32 Add(F32 a, F32 b) { return _mm512_add_ps(a, b); }
+inline F32 Sub(F32 a, F32 b) { return _mm512_sub_ps(a, b); }
+inline F32 Mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
+inline F32 Div(F32 a, F32 b) { return _mm512_div_ps(a, b); }
+inline F32 MulAdd(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
+// a NaN in `b` is the result.
+inline F32 Max(F32 a, F32 b) { return _mm512_max_ps(a, b); }
+inline F32 Min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
+
+inline F32 RoundToInteger(F32 v) {
+  return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+// 2^n for integral n in [-126, 127].
+inline F32 PowerOfTwo(F32 n) { return _mm512_scalef_ps(Set(1.0f), n); }
+
+inline float SumLanes(F32 v) { return _mm512_reduce_add_ps(v); }
+inline float MaxLanes(F32 v) { return _mm512_reduce_max_ps(v); }
+
+}  // namespace ecq::avx512

@@ -1,0 +1,15 @@
+// The AVX2 + FMA build of the dense kernels.
+#include <cstddef>
+
+#include "ecq/kernels/cpu/dense_targets.h"
+#include "ecq/kernels/cpu/intrinsics.h"
+#include "ecq/kernels/cpu/target_region.h"
+
+#if defined(__x86_64__)
+ECQ_TARGET_BEGIN_AVX2
+#include "ecq/kernels/cpu/dense_simd_avx2.h"
+#define ECQ_TARGET avx2
+#include "ecq/kernels/cpu/dense_kernels-inl.h"
+#undef ECQ_TARGET
+ECQ_TARGET_END
+#endif

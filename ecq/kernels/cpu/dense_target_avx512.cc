@@ -1,0 +1,15 @@
+// The AVX-512 build of the dense kernels.
+#include <cstddef>
+
+#include "ecq/kernels/cpu/dense_targets.h"
+#include "ecq/kernels/cpu/intrinsics.h"
+#include "ecq/kernels/cpu/target_region.h"
+
+#if defined(__x86_64__)
+ECQ_TARGET_BEGIN_AVX512
+#include "ecq/kernels/cpu/dense_simd_avx512.h"
+#define ECQ_TARGET avx512
+#include "ecq/kernels/cpu/dense_kernels-inl.h"
+#undef ECQ_TARGET
+ECQ_TARGET_END
+#endif

@@ -1,0 +1,63 @@
+// Detection of instruction sets and the process-wide choice of one.
+#include "ecq/kernels/cpu_target.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+
+namespace ecq {
+namespace {
+
+constexpr std::array<std::string_view, kAllCpuTargets.size()> kNames{"scalar", "avx2", "avx512"};
+
+std::atomic<CpuTarget>& ActiveTarget() {
+  static std::atomic<CpuTarget> active{BestCpuTarget()};
+  return active;
+}
+
+}  // namespace
+
+std::string_view CpuTargetName(CpuTarget target) { return kNames[static_cast<size_t>(target)]; }
+
+std::optional<CpuTarget> CpuTargetFromName(std::string_view name) {
+  const auto it = std::find(kNames.begin(), kNames.end(), name);
+  if (it == kNames.end()) return std::nullopt;
+  return kAllCpuTargets[static_cast<size_t>(it - kNames.begin())];
+}
+
+bool CpuTargetSupported(CpuTarget target) {
+  switch (target) {
+    case CpuTarget::kScalar:
+      return true;
+#if defined(__x86_64__)
+    // __builtin_cpu_supports includes whether the operating system saves the registers (XGETBV).
+    case CpuTarget::kAvx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case CpuTarget::kAvx512:
+      return CpuTargetSupported(CpuTarget::kAvx2) && __builtin_cpu_supports("avx512f") &&
+             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+             __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
+#endif
+    default:
+      return false;
+  }
+}
+
+CpuTarget BestCpuTarget() {
+  return *std::find_if(kAllCpuTargets.rbegin(), kAllCpuTargets.rend(), CpuTargetSupported);
+}
+
+CpuTarget ActiveCpuTarget() { return ActiveTarget().load(std::memory_order_relaxed); }
+
+Status SetActiveCpuTarget(CpuTarget target) {
+  if (!CpuTargetSupported(target)) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("CPU target {} is not supported by this machine; the best one is {}",
+                             CpuTargetName(target), CpuTargetName(BestCpuTarget()))};
+  }
+  ActiveTarget().store(target, std::memory_order_relaxed);
+  return OkStatus();
+}
+
+}  // namespace ecq

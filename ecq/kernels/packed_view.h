@@ -1,0 +1,42 @@
+// What a kernel sees of a coded matrix: sizes, addresses and nothing else.
+#pragma once
+
+#include <cstdint>
+
+#include "ecq/portable/layout.h"
+#include "ecq/portable/rans.h"
+
+namespace ecq {
+
+// The expanded slots of one symbol table, 2^prob_bits entries (PackSlot32 / PackSlot64).
+struct SlotTable {
+  uint32_t prob_bits;
+  const uint32_t* fused;  // null when prob_bits > kRansMaxFusedProbBits
+  const uint64_t* wide;   // null otherwise
+};
+
+// Invariants (established by the loader, relied on here): desc, spans and index passed
+// ValidatePackedTensor(); at least kPayloadReadPadding bytes are readable after the payload.
+struct PackedView {
+  PackedDesc desc;
+  const uint8_t* payload;
+  const uint32_t* index;    // num_tiles + 1 tile starts, in 4-byte units
+  const ColumnSpan* spans;  // num_spans
+  const SlotTable* tables;  // rans: num_spans
+  const float* scales;      // (scale_groups, rows), group-major
+  const float* biases;      // as scales, or null
+
+  const uint8_t* TileBegin(uint32_t tile) const { return payload + uint64_t{index[tile]} * 4; }
+  const uint8_t* TileEnd(uint32_t tile) const { return payload + uint64_t{index[tile + 1]} * 4; }
+};
+
+// The vector x (K) of a product, prepared once for all tiles.
+struct PackedActivations {
+  const float* x;           // f32 products: K values
+  const int8_t* q;          // int8 products: PaddedActivations(K) values,
+  const float* q_scales;    //   a scale per 32 of them,
+  const int32_t* q_sums;    //   and their sum per 32
+  const float* group_sums;  // sum of x (as the product sees it) per scale group; null without biases
+};
+
+}  // namespace ecq

@@ -1,0 +1,73 @@
+#include "ecq/kernels/reference/packed.h"
+
+#include <array>
+
+#include "ecq/kernels/activations.h"
+#include "ecq/kernels/reference/tile_reader.h"
+
+namespace ecq::reference {
+namespace {
+
+// Weight (row, col) of a level.
+float Dequantize(const PackedView& w, uint32_t row, uint32_t col, int32_t level) {
+  const size_t i = size_t{col / w.desc.group_size} * w.desc.rows + row;
+  const float product = w.scales[i] * static_cast<float>(level);
+  return w.biases == nullptr ? product : product + w.biases[i];
+}
+
+// y[r] = sum_k W(r, k) * x(k) with the sums of one tile's rows in double.
+template <typename Activation>
+bool Gemv(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, Activation&& activation,
+          float* y) {
+  bool ok = true;
+  for (uint32_t tile = tile_begin; tile < tile_end; ++tile) {
+    std::array<double, kMaxLanes> sums{};
+    ok &= ReadTile(w, tile, [&](uint32_t row, uint32_t col, int32_t level) {
+      double& sum = sums[row % w.desc.lanes];
+      if (col == 0) sum = 0;
+      sum += static_cast<double>(Dequantize(w, row, col, level)) * activation(col);
+      if (col + 1 == w.desc.cols) y[row] = static_cast<float>(sum);
+    });
+  }
+  return ok;
+}
+
+template <typename Store>
+bool ForEachLevel(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, Store&& store) {
+  bool ok = true;
+  for (uint32_t tile = tile_begin; tile < tile_end; ++tile) ok &= ReadTile(w, tile, store);
+  return ok;
+}
+
+}  // namespace
+
+bool GemvPackedF32(const PackedView& w, uint32_t tile_begin, uint32_t tile_end,
+                   const PackedActivations& x, float* y) {
+  return Gemv(w, tile_begin, tile_end, [&](uint32_t col) { return double{x.x[col]}; }, y);
+}
+
+bool GemvPackedI8(const PackedView& w, uint32_t tile_begin, uint32_t tile_end,
+                  const PackedActivations& x, float* y) {
+  const auto activation = [&](uint32_t col) {
+    return double{x.q_scales[col / kActivationBlock]} * x.q[col];
+  };
+  return Gemv(w, tile_begin, tile_end, activation, y);
+}
+
+bool DequantizePacked(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, float* out,
+                      size_t stride) {
+  const uint32_t first_row = TileRowBegin(w.desc, tile_begin);
+  return ForEachLevel(w, tile_begin, tile_end, [&](uint32_t row, uint32_t col, int32_t level) {
+    out[col * stride + row - first_row] = Dequantize(w, row, col, level);
+  });
+}
+
+bool DecodePacked(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, int8_t* out,
+                  size_t stride) {
+  const uint32_t first_row = TileRowBegin(w.desc, tile_begin);
+  return ForEachLevel(w, tile_begin, tile_end, [&](uint32_t row, uint32_t col, int32_t level) {
+    out[col * stride + row - first_row] = static_cast<int8_t>(level);
+  });
+}
+
+}  // namespace ecq::reference

@@ -1,0 +1,138 @@
+// Reads the levels of one tile, one after the other, for every codec.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "ecq/base/bytes.h"
+#include "ecq/kernels/packed_view.h"
+
+namespace ecq::reference {
+
+// Walks a tile in coding order: block, column, lane. The caller iterates
+//   for each block, for each span: BeginSpan(); for each column of the span, for each active lane:
+//   Next(); EndColumn() after each column
+// and asks EndedWell() at the end. Stays inside the payload and its padding whatever it holds.
+class RansTileReader {
+ public:
+  RansTileReader(const PackedView& w, uint32_t tile) : w_(w) {
+    const uint32_t rows = TileRowEnd(w.desc, tile) - TileRowBegin(w.desc, tile);
+    num_states_ = std::min(rows, w.desc.lanes);
+    next_ = w.TileBegin(tile) + num_states_ * sizeof(uint32_t);
+    end_ = w.TileEnd(tile);
+    for (uint32_t lane = 0; lane < num_states_; ++lane) {
+      states_[lane] = LoadLe<uint32_t>(w.TileBegin(tile) + lane * sizeof(uint32_t));
+    }
+  }
+
+  void BeginBlock(uint32_t /*active*/) {}
+  void BeginSpan(uint32_t span) { table_ = &w_.tables[span]; }
+  void BeginColumn(uint32_t /*col*/) {}
+
+  int32_t Next(uint32_t lane) {
+    const uint32_t slot_index = states_[lane] & ((1u << table_->prob_bits) - 1);
+    const RansSlot slot = table_->fused != nullptr ? UnpackSlot32(table_->fused[slot_index])
+                                                   : UnpackSlot64(table_->wide[slot_index]);
+    states_[lane] = RansPop(states_[lane], slot, table_->prob_bits);
+    return slot.level;
+  }
+
+  // Refills the lanes that need it, in order. A position past the tile's end goes back to the end,
+  // so at most kMaxLanes words beyond it are ever read.
+  void EndColumn(uint32_t active) {
+    for (uint32_t lane = 0; lane < active; ++lane) {
+      if (!RansNeedsWord(states_[lane])) continue;
+      states_[lane] = RansRefill(states_[lane], LoadLe<uint16_t>(next_));
+      next_ += sizeof(uint16_t);
+    }
+    if (next_ > end_) {
+      overran_ = true;
+      next_ = end_;
+    }
+  }
+
+  bool EndedWell() const {
+    const bool at_end =
+        next_ == end_ || (end_ - next_ == sizeof(uint16_t) && LoadLe<uint16_t>(next_) == 0);
+    return !overran_ && at_end &&
+           std::all_of(states_.begin(), states_.begin() + num_states_,
+                       [](uint32_t state) { return state == kRansLowerBound; });
+  }
+
+ private:
+  const PackedView& w_;
+  const SlotTable* table_ = nullptr;
+  const uint8_t* next_;
+  const uint8_t* end_;
+  uint32_t num_states_;
+  bool overran_ = false;
+  std::array<uint32_t, kMaxLanes> states_{};
+};
+
+class RawTileReader {
+ public:
+  RawTileReader(const PackedView& w, uint32_t tile)
+      : w_(w), next_block_(w.TileBegin(tile)), end_(w.TileEnd(tile)) {}
+
+  void BeginBlock(uint32_t active) {
+    block_ = next_block_;
+    active_ = active;
+    next_block_ += sizeof(uint32_t) * RawBlockWords(w_.desc.cols, w_.desc.raw_bits, active);
+  }
+  void BeginSpan(uint32_t /*span*/) {}
+  void BeginColumn(uint32_t col) { col_ = col; }
+
+  int32_t Next(uint32_t lane) {
+    const uint32_t bits = w_.desc.raw_bits;
+    const uint32_t bit = col_ % kRawGroupCols * bits;
+    const uint32_t word = col_ / kRawGroupCols * bits + bit / 32;
+    uint64_t value = Word(word, lane);
+    if (bit % 32 + bits > 32) value |= uint64_t{Word(word + 1, lane)} << 32;
+    const uint32_t symbol = static_cast<uint32_t>(value >> (bit % 32)) & ((1u << bits) - 1);
+    return w_.desc.raw_level_min + static_cast<int32_t>(symbol);
+  }
+
+  void EndColumn(uint32_t /*active*/) {}
+  bool EndedWell() const { return next_block_ == end_; }
+
+ private:
+  uint32_t Word(uint32_t word, uint32_t lane) const {
+    return LoadLe<uint32_t>(block_ + sizeof(uint32_t) * (size_t{word} * active_ + lane));
+  }
+
+  const PackedView& w_;
+  const uint8_t* next_block_;
+  const uint8_t* end_;
+  const uint8_t* block_ = nullptr;
+  uint32_t active_ = 0;
+  uint32_t col_ = 0;
+};
+
+// Calls fn(row, col, level) for every weight of the tile, in coding order.
+template <typename Reader, typename Fn>
+bool ReadTileWith(const PackedView& w, uint32_t tile, Fn&& fn) {
+  Reader reader(w, tile);
+  const uint32_t row_end = TileRowEnd(w.desc, tile);
+  for (uint32_t row = TileRowBegin(w.desc, tile); row < row_end; row += w.desc.lanes) {
+    const uint32_t active = std::min(w.desc.lanes, row_end - row);
+    reader.BeginBlock(active);
+    for (uint32_t s = 0; s < w.desc.num_spans; ++s) {
+      reader.BeginSpan(s);
+      for (uint32_t col = w.spans[s].begin; col < w.spans[s].end; ++col) {
+        reader.BeginColumn(col);
+        for (uint32_t lane = 0; lane < active; ++lane) fn(row + lane, col, reader.Next(lane));
+        reader.EndColumn(active);
+      }
+    }
+  }
+  return reader.EndedWell();
+}
+
+template <typename Fn>
+bool ReadTile(const PackedView& w, uint32_t tile, Fn&& fn) {
+  return w.desc.codec == CodecId::kRans ? ReadTileWith<RansTileReader>(w, tile, fn)
+                                        : ReadTileWith<RawTileReader>(w, tile, fn);
+}
+
+}  // namespace ecq::reference

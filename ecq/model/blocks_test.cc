@@ -1,0 +1,137 @@
+// RMSNorm, RoPE and attention against naive code in double.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "ecq/base/rng.h"
+#include "ecq/kernels/cpu_target.h"
+#include "ecq/model/attention.h"
+#include "ecq/model/random_weights_for_test.h"
+#include "ecq/model/rms_norm.h"
+#include "ecq/model/rope.h"
+
+namespace ecq {
+namespace {
+
+std::vector<float> RandomVector(Rng& rng, size_t n) {
+  std::vector<float> v(n);
+  for (float& x : v) x = static_cast<float>(rng.Gaussian());
+  return v;
+}
+
+TEST(RmsNorm, MatchesDefinitionAlsoInPlace) {
+  Rng rng(1);
+  ThreadPool pool(2);
+  const size_t t = 5, size = 37;
+  auto x = RandomVector(rng, t * size);
+  const auto weight = RandomVector(rng, size);
+  std::vector<float> out(t * size);
+  RmsNorm(pool, weight, 0.1f, t, x.data(), out.data());
+  for (size_t r = 0; r < t; ++r) {
+    double sum = 0;
+    for (size_t i = 0; i < size; ++i) sum += static_cast<double>(x[r * size + i]) * x[r * size + i];
+    const double inverse = 1 / std::sqrt(sum / size + 0.1);
+    for (size_t i = 0; i < size; ++i) {
+      EXPECT_NEAR(out[r * size + i], weight[i] * x[r * size + i] * inverse, 1e-6);
+    }
+  }
+  RmsNorm(pool, weight, 0.1f, t, x.data(), x.data());
+  EXPECT_EQ(x, out);
+}
+
+TEST(Rope, RotatesHalfSplitPairs) {
+  Rng rng(2);
+  ThreadPool pool(2);
+  const size_t t = 7, heads = 3, head_dim = 10, first = 500;
+  const double theta = 10000;
+  const RopeTable rope(first + t, head_dim, theta);
+  const auto x = RandomVector(rng, t * heads * head_dim);
+  auto rotated = x;
+  rope.Rotate(pool, first, t, heads, rotated.data());
+  for (size_t r = 0; r < t; ++r) {
+    for (size_t h = 0; h < heads; ++h) {
+      const size_t at = (r * heads + h) * head_dim;
+      for (size_t i = 0; i < head_dim / 2; ++i) {
+        const double angle =
+            static_cast<double>(first + r) * std::pow(theta, -2.0 * static_cast<double>(i) / 10);
+        const double a = x[at + i], b = x[at + i + 5];
+        EXPECT_NEAR(rotated[at + i], a * std::cos(angle) - b * std::sin(angle), 1e-6);
+        EXPECT_NEAR(rotated[at + i + 5], a * std::sin(angle) + b * std::cos(angle), 1e-6);
+      }
+    }
+  }
+}
+
+// Position j of `kv`, which holds (positions, num_kv_heads, head_dim).
+struct NaiveAttention {
+  const ModelConfig& config;
+  const std::vector<float>& keys;
+  const std::vector<float>& values;
+
+  // out (head_dim) of one query head at `position`.
+  std::vector<double> operator()(const float* query, size_t head, size_t position) const {
+    const size_t dim = config.head_dim;
+    const size_t kv_head = head / (config.num_heads / config.num_kv_heads);
+    std::vector<double> out(dim);
+    double total = 0;
+    for (size_t j = 0; j <= position; ++j) {
+      const size_t at = (j * config.num_kv_heads + kv_head) * dim;
+      double dot = 0;
+      for (size_t i = 0; i < dim; ++i) dot += static_cast<double>(query[i]) * keys[at + i];
+      const double weight = std::exp(dot / std::sqrt(static_cast<double>(dim)));
+      total += weight;
+      for (size_t i = 0; i < dim; ++i) out[i] += weight * values[at + i];
+    }
+    for (double& x : out) x /= total;
+    return out;
+  }
+};
+
+// Feeds positions in steps of the given sizes and compares every output.
+void CheckAttention(size_t threads, const std::vector<size_t>& steps) {
+  Rng rng(3);
+  ThreadPool pool(threads);
+  const ModelConfig config = TinyConfig();
+  size_t positions = 0;
+  for (const size_t t : steps) positions += t;
+  const auto q = RandomVector(rng, positions * config.query_size());
+  const auto k = RandomVector(rng, positions * config.kv_size());
+  const auto v = RandomVector(rng, positions * config.kv_size());
+  const NaiveAttention naive{config, k, v};
+
+  KvCache cache(config, positions);
+  AttentionScratch scratch(threads, positions, positions);
+  std::vector<float> out(q.size());
+  const size_t layer = 1;
+  for (const size_t t : steps) {
+    const size_t at = cache.length();
+    cache.Append(layer, t, &k[at * config.kv_size()], &v[at * config.kv_size()]);
+    Attend(pool, config, cache, layer, t, &q[at * config.query_size()], scratch,
+           &out[at * config.query_size()]);
+    cache.Advance(t);
+  }
+  for (size_t r = 0; r < positions; ++r) {
+    for (size_t h = 0; h < config.num_heads; ++h) {
+      const size_t at = r * config.query_size() + h * config.head_dim;
+      const auto expected = naive(&q[at], h, r);
+      for (size_t i = 0; i < config.head_dim; ++i) {
+        ASSERT_NEAR(out[at + i], expected[i], 3e-6) << "position " << r << " head " << h;
+      }
+    }
+  }
+}
+
+TEST(Attention, MatchesNaiveCode) {
+  const CpuTarget before = ActiveCpuTarget();
+  for (const CpuTarget target : kAllCpuTargets) {
+    if (!SetActiveCpuTarget(target).ok()) continue;
+    CheckAttention(1, {1, 1, 2, 7, 1});     // row by row
+    CheckAttention(1, {200});               // blocks, the last one partial
+    CheckAttention(3, {64, 8, 130, 1, 9});  // blocks behind a cache
+  }
+  EXPECT_TRUE(SetActiveCpuTarget(before).ok());
+}
+
+}  // namespace
+}  // namespace ecq

@@ -1,0 +1,154 @@
+// Tests of config.json: what is read, what is refused, and how.
+#include "ecq/model/config.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace ecq {
+namespace {
+
+// A complete Llama config with `changes` (", \"key\": value") after it: the last of two equal keys
+// counts.
+std::string Llama(const std::string& changes = "") {
+  return R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 576, "intermediate_size": 1536,
+             "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
+             "vocab_size": 49152, "max_position_embeddings": 8192, "rms_norm_eps": 1e-05,
+             "rope_theta": 100000, "rope_scaling": null, "tie_word_embeddings": true,
+             "hidden_act": "silu", "bos_token_id": 1, "eos_token_id": 2)" +
+         changes + "}";
+}
+
+ErrorCode CodeOf(const std::string& json) {
+  const auto config = ParseModelConfig(json);
+  return config.ok() ? ErrorCode{0} : config.error().code;
+}
+
+TEST(ModelConfig, ReadsLlama) {
+  const auto config = ParseModelConfig(Llama());
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->architecture, "LlamaForCausalLM");
+  EXPECT_EQ(config->hidden_size, 576u);
+  EXPECT_EQ(config->intermediate_size, 1536u);
+  EXPECT_EQ(config->num_layers, 30u);
+  EXPECT_EQ(config->num_heads, 9u);
+  EXPECT_EQ(config->num_kv_heads, 3u);
+  EXPECT_EQ(config->head_dim, 64u);
+  EXPECT_EQ(config->query_size(), 576u);
+  EXPECT_EQ(config->kv_size(), 192u);
+  EXPECT_EQ(config->vocab_size, 49152u);
+  EXPECT_EQ(config->max_positions, 8192u);
+  EXPECT_EQ(config->rms_norm_eps, 1e-5);
+  EXPECT_EQ(config->rope_theta, 100000);
+  EXPECT_TRUE(config->tie_word_embeddings);
+  EXPECT_FALSE(config->qkv_bias);
+  EXPECT_FALSE(config->attention_output_bias);
+  EXPECT_EQ(config->bos_id, 1u);
+  EXPECT_EQ(config->eos_ids, std::vector<uint32_t>{2});
+}
+
+TEST(ModelConfig, AppliesDefaults) {
+  const auto config = ParseModelConfig(
+      R"({"architectures": ["Qwen2ForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
+          "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100,
+          "num_key_value_heads": null})");
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->num_kv_heads, 4u);
+  EXPECT_EQ(config->max_positions, 2048u);
+  EXPECT_EQ(config->rope_theta, 10000);
+  EXPECT_EQ(config->rms_norm_eps, 1e-6);
+  EXPECT_FALSE(config->tie_word_embeddings);
+  EXPECT_TRUE(config->qkv_bias) << "Qwen2 always has these";
+  EXPECT_FALSE(config->attention_output_bias);
+  EXPECT_EQ(config->bos_id, std::nullopt);
+  EXPECT_TRUE(config->eos_ids.empty());
+}
+
+TEST(ModelConfig, ReadsVariants) {
+  EXPECT_EQ(ParseModelConfig(Llama(R"(, "eos_token_id": [2, 7])"))->eos_ids,
+            (std::vector<uint32_t>{2, 7}));
+  EXPECT_TRUE(ParseModelConfig(Llama(R"(, "attention_bias": true)"))->attention_output_bias);
+  EXPECT_EQ(ParseModelConfig(Llama(R"(, "head_dim": 128)"))->query_size(), 9u * 128);
+  const auto rope = ParseModelConfig(
+      Llama(R"(, "rope_parameters": {"rope_type": "default", "rope_theta": 5000})"));
+  ASSERT_TRUE(rope.ok());
+  EXPECT_EQ(rope->rope_theta, 5000);
+  EXPECT_TRUE(ParseModelConfig(Llama(R"(, "rope_scaling": {"type": "default"})")).ok());
+}
+
+TEST(ModelConfig, RefusesUnknownArchitecturesByName) {
+  const auto config = ParseModelConfig(Llama(R"(, "architectures": ["MambaForCausalLM"])"));
+  ASSERT_FALSE(config.ok());
+  EXPECT_EQ(config.error().code, ErrorCode::kUnsupportedArchitecture);
+  EXPECT_NE(config.error().message.find("MambaForCausalLM"), std::string::npos);
+  for (const auto& known : KnownArchitectures()) {
+    EXPECT_NE(config.error().message.find(known.name), std::string::npos);
+  }
+}
+
+TEST(ModelConfig, RefusesFeaturesThatItDoesNotCompute) {
+  for (const char* changes :
+       {R"(, "rope_scaling": {"rope_type": "llama3", "factor": 32})",
+        R"(, "rope_scaling": {"type": "linear", "factor": 2})",
+        R"(, "rope_parameters": {"rope_type": "yarn"})", R"(, "hidden_act": "gelu")",
+        R"(, "mlp_bias": true)", R"(, "use_sliding_window": true)"}) {
+    EXPECT_EQ(CodeOf(Llama(changes)), ErrorCode::kUnsupportedArchitecture) << changes;
+  }
+  EXPECT_NE(ParseModelConfig(Llama(R"(, "rope_scaling": {"rope_type": "llama3"})"))
+                .error()
+                .message.find("llama3"),
+            std::string::npos);
+}
+
+TEST(ModelConfig, RefusesContradictions) {
+  for (const char* changes :
+       {R"(, "num_attention_heads": 7)",     // does not divide hidden_size
+        R"(, "num_attention_heads": 1000)",  // more heads than dimensions
+        R"(, "num_key_value_heads": 2)",     // does not divide the heads
+        R"(, "num_key_value_heads": 18)",    // more than heads
+        R"(, "head_dim": 63)",               // no pairs
+        R"(, "hidden_size": 9)",             // heads of 1
+        R"(, "hidden_size": 131072, "num_attention_heads": 1, "num_key_value_heads": 1)"}) {
+    EXPECT_EQ(CodeOf(Llama(changes)), ErrorCode::kBadLayout) << changes;
+  }
+}
+
+TEST(ModelConfig, RefusesBadValuesOfEveryField) {
+  for (const char* key :
+       {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "num_key_value_heads", "vocab_size", "max_position_embeddings", "head_dim"}) {
+    for (const char* value : {"0", "-1", "1.5", "\"8\"", "[8]", "true", "4294967297",
+                              "18446744073709551616", "1e400"}) {
+      const std::string changes = std::string(", \"") + key + "\": " + value;
+      EXPECT_EQ(CodeOf(Llama(changes)), ErrorCode::kBadHeader) << changes;
+    }
+  }
+  for (const char* changes :
+       {R"(, "rms_norm_eps": -1)", R"(, "rms_norm_eps": "x")", R"(, "rope_theta": 0)",
+        R"(, "rope_theta": 1e300)", R"(, "rope_scaling": 3)", R"(, "tie_word_embeddings": 1)",
+        R"(, "attention_bias": "yes")", R"(, "bos_token_id": 49152)", R"(, "eos_token_id": -1)",
+        R"(, "eos_token_id": [1, "x"])", R"(, "architectures": [])", R"(, "architectures": [3])",
+        R"(, "architectures": "LlamaForCausalLM")"}) {
+    EXPECT_EQ(CodeOf(Llama(changes)), ErrorCode::kBadHeader) << changes;
+  }
+}
+
+TEST(ModelConfig, RefusesEveryTruncation) {
+  const std::string json = Llama();
+  for (size_t n = 0; n < json.size(); ++n) {
+    EXPECT_EQ(CodeOf(json.substr(0, n)), ErrorCode::kBadHeader) << n;
+  }
+  EXPECT_EQ(CodeOf("[]"), ErrorCode::kBadHeader);
+  EXPECT_EQ(CodeOf(std::string(100000, '[')), ErrorCode::kBadHeader);
+}
+
+TEST(ModelConfig, MessagesStayShortAndOnOneLine) {
+  const std::string name(10000, 'x');
+  const auto config = ParseModelConfig(Llama(R"(, "architectures": [")" + name + R"(\n\u0001"])"));
+  ASSERT_FALSE(config.ok());
+  EXPECT_LT(config.error().message.size(), 300u);
+  EXPECT_EQ(config.error().message.find('\n'), std::string::npos);
+}
+
+}  // namespace
+}  // namespace ecq

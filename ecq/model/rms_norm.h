@@ -1,0 +1,16 @@
+// Root mean square normalization.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "ecq/base/thread_pool.h"
+
+namespace ecq {
+
+// out[t, i] = weight[i] * x[t, i] / sqrt(mean_i(x[t, i]^2) + eps), in f32.
+// x and out (t, weight.size()); out may be x.
+void RmsNorm(ThreadPool& pool, std::span<const float> weight, float eps, size_t t, const float* x,
+             float* out);
+
+}  // namespace ecq

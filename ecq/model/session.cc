@@ -1,0 +1,44 @@
+// Allocation of a session.
+#include "ecq/model/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+
+namespace ecq {
+
+Result<Session> Session::Create(const ModelConfig& config, ThreadPool& pool,
+                                const SessionOptions& options) {
+  if (options.max_context == 0 || options.max_context > config.max_positions) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("a context of {} positions was asked for; this model has 1 to {}",
+                             options.max_context, config.max_positions)};
+  }
+  try {
+    return Session(config, pool, options);
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::kOutOfMemory,
+                 fmt::format("no memory for a context of {} positions; ask for a shorter one",
+                             options.max_context)};
+  }
+}
+
+Session::Session(const ModelConfig& config, ThreadPool& pool, const SessionOptions& options)
+    : pool_(&pool),
+      activations_(options.activations),
+      block_tokens_(std::min(kMaxBlockTokens, options.max_context)),
+      cache_(config, options.max_context),
+      rope_(options.max_context, config.head_dim, config.rope_theta),
+      attention_scratch_(pool.num_threads(), block_tokens_, options.max_context),
+      x_(block_tokens_ * config.hidden_size),
+      normed_(x_.size()),
+      delta_(x_.size()),
+      q_(block_tokens_ * config.query_size()),
+      k_(block_tokens_ * config.kv_size()),
+      v_(k_.size()),
+      mixed_(q_.size()),
+      gate_(block_tokens_ * config.intermediate_size),
+      up_(gate_.size()) {}
+
+}  // namespace ecq

@@ -1,0 +1,272 @@
+#include "ecq/pack/pack.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "ecq/base/bytes.h"
+
+namespace ecq {
+namespace {
+
+constexpr double kFixBits = 8.0 * sizeof(Fix);
+
+struct Choice {
+  const Codec* codec = nullptr;
+  CodecPlan plan;
+  uint64_t bytes = 0;
+};
+
+// Bytes of payload and index for a plan.
+uint64_t EstimateBytes(const Codec& codec, const CodecPlan& plan, uint32_t rows, Tiling tiling) {
+  const uint64_t num_tiles = DivideRoundUp(rows, uint64_t{tiling.lanes} * tiling.blocks_per_tile);
+  const uint64_t symbols = static_cast<uint64_t>(std::ceil(plan.payload_bits / 8.0));
+  uint64_t bytes = symbols + num_tiles * codec.tile_overhead_bytes(tiling.lanes) +
+                   (num_tiles + 1) * sizeof(uint32_t);
+  for (const FrequencyTable& table : plan.tables) bytes += table.SerializedBytes();
+  return bytes;
+}
+
+Result<Choice> ChooseCodec(std::span<const Histogram> histograms, uint32_t rows, Tiling tiling,
+                           const PackOptions& options) {
+  Choice best;
+  for (const Codec& codec : AllCodecs()) {
+    if (options.codec && *options.codec != codec.id) continue;
+    std::optional<CodecPlan> plan = codec.plan(histograms, options.max_prob_bits);
+    if (!plan) continue;
+    const uint64_t bytes = EstimateBytes(codec, *plan, rows, tiling);
+    if (best.codec == nullptr || bytes < best.bytes) best = {&codec, *std::move(plan), bytes};
+  }
+  if (best.codec == nullptr) {
+    return Error{ErrorCode::kUnsupportedCodec, "no codec can hold these levels"};
+  }
+  return best;
+}
+
+// Levels that are cheaper to list one by one than to keep in the table. Keeping a level takes one
+// of 2^prob_bits slots away from all others, total * log2(M / (M - 1)) bits, and prob_bits for each
+// occurrence; listing it takes a Fix and the code of the stand-in.
+struct Outliers {
+  std::array<bool, Histogram::kNumLevels> listed{};
+  int8_t stand_in = 0;  // the most frequent level
+  uint64_t count = 0;
+};
+
+Outliers FindOutliers(const Histogram& histogram, const PackOptions& options) {
+  Outliers out;
+  const auto mode = std::max_element(histogram.counts.begin(), histogram.counts.end());
+  out.stand_in = static_cast<int8_t>(mode - histogram.counts.begin() + Histogram::kMinLevel);
+  if (options.codec == CodecId::kRaw) return out;
+  const double prob_bits = options.max_prob_bits;
+  const double slot_bits =
+      static_cast<double>(histogram.Total()) * -std::log2(1.0 - std::exp2(-prob_bits));
+  for (size_t i = 0; i < Histogram::kNumLevels; ++i) {
+    const double count = static_cast<double>(histogram.counts[i]);
+    if (count == 0 || histogram.counts[i] == *mode) continue;
+    if (count * kFixBits >= slot_bits + count * prob_bits) continue;
+    out.listed[i] = true;
+    out.count += histogram.counts[i];
+  }
+  return out;
+}
+
+Histogram WithoutOutliers(Histogram histogram, const Outliers& outliers) {
+  for (size_t i = 0; i < Histogram::kNumLevels; ++i) {
+    if (outliers.listed[i]) histogram.counts[i] = 0;
+  }
+  histogram[outliers.stand_in] += outliers.count;
+  return histogram;
+}
+
+// One histogram for each column span.
+std::vector<Histogram> CountLevels(const QuantizedTensor& tensor,
+                                   const std::vector<ColumnSpan>& spans, ThreadPool& pool) {
+  constexpr uint32_t kRowsPerTask = 256;
+  std::vector<std::vector<Histogram>> partial(pool.num_threads(),
+                                              std::vector<Histogram>(spans.size()));
+  pool.Run(DivideRoundUp(tensor.rows, kRowsPerTask), [&](size_t task, size_t worker) {
+    const uint64_t begin = task * kRowsPerTask;
+    const uint64_t end = std::min<uint64_t>(tensor.rows, begin + kRowsPerTask);
+    for (uint64_t row = begin; row < end; ++row) {
+      const int8_t* const levels = tensor.levels.data() + row * tensor.cols;
+      for (size_t s = 0; s < spans.size(); ++s) {
+        Histogram& histogram = partial[worker][s];
+        for (uint32_t c = spans[s].begin; c < spans[s].end; ++c) ++histogram[levels[c]];
+      }
+    }
+  });
+  for (size_t w = 1; w < partial.size(); ++w) {
+    for (size_t s = 0; s < spans.size(); ++s) {
+      for (size_t i = 0; i < Histogram::kNumLevels; ++i) {
+        partial[0][s].counts[i] += partial[w][s].counts[i];
+      }
+    }
+  }
+  return std::move(partial[0]);
+}
+
+std::vector<ColumnSpan> SpansOf(const QuantizedTensor& tensor) {
+  std::vector<ColumnSpan> spans;
+  uint32_t begin = 0;
+  for (const uint32_t end : tensor.span_ends) {
+    spans.push_back({begin, end, static_cast<uint32_t>(spans.size()), 0});
+    begin = end;
+  }
+  if (spans.empty()) spans.push_back({0, tensor.cols, 0, 0});
+  return spans;
+}
+
+// Replaces listed levels by the stand-in of their span and returns all fixes, old and new.
+std::vector<Fix> MoveOutliers(const QuantizedTensor& tensor, const std::vector<ColumnSpan>& spans,
+                              const std::vector<Outliers>& outliers, std::vector<int8_t>& levels) {
+  std::vector<Fix> fixes;
+  auto old = tensor.fixes.begin();
+  for (uint32_t row = 0; row < tensor.rows; ++row) {
+    int8_t* const row_levels = levels.data() + size_t{row} * tensor.cols;
+    for (const ColumnSpan& span : spans) {
+      const Outliers& rare = outliers[span.table];
+      for (uint32_t col = span.begin; col < span.end; ++col) {
+        const bool listed =
+            rare.listed[static_cast<size_t>(row_levels[col] - Histogram::kMinLevel)];
+        int32_t delta = listed ? row_levels[col] - rare.stand_in : 0;
+        if (listed) row_levels[col] = rare.stand_in;
+        if (old != tensor.fixes.end() && old->row == row && old->col == col) {
+          delta += old->delta;
+          ++old;
+        }
+        if (delta != 0) fixes.push_back({row, col, delta});
+      }
+    }
+  }
+  return fixes;
+}
+
+Status CheckInput(const QuantizedTensor& t) {
+  const bool groups_ok = t.scale_kind != ScaleKind::kGroup || t.group_size > 0;
+  if (t.rows == 0 || t.cols == 0 || t.levels.size() != uint64_t{t.rows} * t.cols || !groups_ok ||
+      t.scales.size() != t.NumScales() ||
+      (!t.biases.empty() && t.biases.size() != t.scales.size()) ||
+      (!t.span_ends.empty() && t.span_ends.back() != t.cols)) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "pack: a " + std::to_string(t.rows) + " x " + std::to_string(t.cols) +
+                     " matrix with " + std::to_string(t.levels.size()) + " levels and " +
+                     std::to_string(t.scales.size()) + " scales is not consistent"};
+  }
+  return OkStatus();
+}
+
+// Encodes all tiles, several at a time, and concatenates them in order.
+void EncodeTiles(const Choice& choice, const std::vector<ColumnSpan>& spans, const PackedDesc& desc,
+                 const std::vector<int8_t>& levels, ThreadPool& pool,
+                 PackedTensor::Storage& storage) {
+  std::vector<std::unique_ptr<TileEncoder>> encoders(pool.num_threads());
+  std::vector<std::vector<uint8_t>> streams(desc.num_tiles);
+  pool.Run(desc.num_tiles, [&](size_t task, size_t worker) {
+    const uint32_t tile = static_cast<uint32_t>(task);
+    auto& encoder = encoders[worker];
+    if (!encoder) encoder = choice.codec->make_encoder(choice.plan, spans, desc.lanes);
+    const uint32_t row = TileRowBegin(desc, tile);
+    encoder->Encode({levels.data() + size_t{row} * desc.cols, desc.cols,
+                     TileRowEnd(desc, tile) - row, desc.cols},
+                    streams[tile]);
+  });
+
+  uint64_t total = 0;
+  storage.index.push_back(0);
+  for (const auto& stream : streams) {
+    total += stream.size();
+    storage.index.push_back(static_cast<uint32_t>(total / kIndexUnitBytes));
+  }
+  const uint64_t padded_bytes = AlignUp(total, kPayloadAlignment) + kPayloadReadPadding;
+  storage.payload.reserve(padded_bytes);
+  for (auto& stream : streams) {
+    storage.payload.insert(storage.payload.end(), stream.begin(), stream.end());
+    std::vector<uint8_t>().swap(stream);
+  }
+  storage.payload.resize(padded_bytes);
+}
+
+}  // namespace
+
+Tiling ChooseTiling(uint32_t rows, uint32_t cols) {
+  constexpr uint64_t kSymbolsPerState = 2048;  // 32 bits over 2048 symbols: 0.016 bit
+  const uint64_t wanted = std::bit_ceil(DivideRoundUp(kSymbolsPerState, cols));
+  const uint32_t blocks =
+      static_cast<uint32_t>(std::min<uint64_t>({wanted, std::bit_floor(rows), kMaxBlocksPerTile}));
+  const uint32_t lanes = std::min(kMaxLanes, std::bit_floor(rows / blocks));
+  return {std::max(lanes, 1u), blocks};
+}
+
+Result<PackedTensor> Pack(const QuantizedTensor& tensor, const PackOptions& options,
+                          ThreadPool& pool) {
+  ECQ_RETURN_IF_ERROR(CheckInput(tensor));
+  PackedTensor packed;
+  packed.spans = SpansOf(tensor);
+  std::vector<Histogram> histograms = CountLevels(tensor, packed.spans, pool);
+  std::vector<Outliers> outliers;
+  uint64_t num_outliers = 0;
+  for (Histogram& histogram : histograms) {
+    outliers.push_back(FindOutliers(histogram, options));
+    num_outliers += outliers.back().count;
+    histogram = WithoutOutliers(histogram, outliers.back());
+  }
+  const Tiling tiling = ChooseTiling(tensor.rows, tensor.cols);
+  ECQ_TRY(Choice choice, ChooseCodec(histograms, tensor.rows, tiling, options));
+  packed.tables = choice.plan.tables;
+  for (size_t s = 0; s < packed.tables.size(); ++s) {
+    packed.spans[s].prob_bits = packed.tables[s].prob_bits();
+  }
+
+  PackedDesc& desc = packed.desc;
+  desc.rows = tensor.rows;
+  desc.cols = tensor.cols;
+  desc.lanes = tiling.lanes;
+  desc.blocks_per_tile = tiling.blocks_per_tile;
+  desc.num_tiles = static_cast<uint32_t>(DivideRoundUp(desc.rows, TileRows(desc)));
+  desc.num_spans = static_cast<uint32_t>(packed.spans.size());
+  desc.codec = choice.codec->id;
+  desc.raw_bits = choice.plan.raw_bits;
+  desc.raw_level_min = choice.plan.raw_level_min;
+  desc.scale_groups = tensor.ScaleGroups();
+  desc.group_size = tensor.scale_kind == ScaleKind::kGroup ? tensor.group_size : desc.cols;
+  desc.has_bias = tensor.biases.empty() ? 0 : 1;
+  packed.grid = tensor.grid;
+  packed.scale_kind = tensor.scale_kind;
+  packed.scale_exponent = tensor.scale_exponent;
+
+  auto storage = std::make_shared<PackedTensor::Storage>();
+  storage->fixes = tensor.fixes;
+  std::vector<int8_t> moved;
+  if (num_outliers > 0) {
+    moved = tensor.levels;
+    storage->fixes = MoveOutliers(tensor, packed.spans, outliers, moved);
+  }
+  EncodeTiles(choice, packed.spans, desc, num_outliers > 0 ? moved : tensor.levels, pool, *storage);
+  storage->scales = tensor.scales;
+  storage->biases = tensor.biases;
+  storage->col_scales = tensor.col_scales;
+  storage->col_order = tensor.col_order;
+  packed.payload = std::span(storage->payload).first(storage->payload.size() - kPayloadReadPadding);
+  packed.index = storage->index;
+  packed.scales = storage->scales;
+  packed.biases = storage->biases;
+  packed.fixes = storage->fixes;
+  packed.col_scales = storage->col_scales;
+  packed.col_order = storage->col_order;
+  packed.storage = std::move(storage);
+  ECQ_RETURN_IF_ERROR(ValidatePackedTensor(packed, "packed matrix"));
+  return packed;
+}
+
+uint64_t EstimatePackedBytes(const Histogram& histogram, uint32_t rows, uint32_t cols,
+                             uint64_t scale_bytes, const PackOptions& options) {
+  const Outliers outliers = FindOutliers(histogram, options);
+  const Histogram kept = WithoutOutliers(histogram, outliers);
+  const auto choice = ChooseCodec({&kept, 1}, rows, ChooseTiling(rows, cols), options);
+  if (!choice.ok()) return 0;
+  return choice->bytes + kPayloadAlignment / 2 + scale_bytes + outliers.count * sizeof(Fix);
+}
+
+}  // namespace ecq

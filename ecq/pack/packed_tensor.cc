@@ -1,0 +1,193 @@
+#include "ecq/pack/packed_tensor.h"
+
+#include <bit>
+
+#include "ecq/base/bytes.h"
+
+namespace ecq {
+namespace {
+
+std::string Number(uint64_t n) { return std::to_string(n); }
+
+Status CheckGeometry(const PackedDesc& d, const std::string& where) {
+  if (d.rows == 0 || d.cols == 0) {
+    return Error{ErrorCode::kBadLayout, where + ": expected a non-empty matrix, got " +
+                                            Number(d.rows) + " x " + Number(d.cols)};
+  }
+  if (d.lanes == 0 || d.lanes > kMaxLanes || !std::has_single_bit(d.lanes)) {
+    return Error{ErrorCode::kBadLayout,
+                 where + ": lanes must be a power of two up to 32, got " + Number(d.lanes)};
+  }
+  if (d.blocks_per_tile == 0 || d.blocks_per_tile > kMaxBlocksPerTile) {
+    return Error{ErrorCode::kBadLayout, where + ": blocks_per_tile must be in [1, 4096], got " +
+                                            Number(d.blocks_per_tile)};
+  }
+  if (d.num_tiles != DivideRoundUp(d.rows, TileRows(d))) {
+    return Error{ErrorCode::kBadLayout, where + ": expected " +
+                                            Number(DivideRoundUp(d.rows, TileRows(d))) +
+                                            " tiles, got " + Number(d.num_tiles)};
+  }
+  return OkStatus();
+}
+
+Status CheckCodec(const PackedTensor& t, const std::string& where) {
+  switch (t.desc.codec) {
+    case CodecId::kRaw:
+      if (t.desc.raw_bits == 0 || t.desc.raw_bits > 8) {
+        return Error{ErrorCode::kBadLayout,
+                     where + ": raw width must be 1 to 8 bits, got " + Number(t.desc.raw_bits)};
+      }
+      if (t.desc.raw_level_min < FrequencyTable::kMinLevel ||
+          t.desc.raw_level_min + (1 << t.desc.raw_bits) - 1 > FrequencyTable::kMaxLevel) {
+        return Error{
+            ErrorCode::kBadLayout,
+            where + ": raw level_min " + std::to_string(t.desc.raw_level_min) + " is out of range"};
+      }
+      return OkStatus();
+    case CodecId::kRans:
+      if (t.tables.size() != t.spans.size()) {
+        return Error{ErrorCode::kBadTable, where + ": expected " + Number(t.spans.size()) +
+                                               " tables, got " + Number(t.tables.size())};
+      }
+      return OkStatus();
+  }
+  return Error{ErrorCode::kUnsupportedCodec,
+               where + ": codec number " + Number(static_cast<uint32_t>(t.desc.codec))};
+}
+
+Status CheckSpans(const PackedTensor& t, const std::string& where) {
+  uint32_t at = 0;
+  for (size_t i = 0; i < t.spans.size(); ++i) {
+    const ColumnSpan& span = t.spans[i];
+    if (span.begin != at || span.end <= at || span.table != i) {
+      return Error{ErrorCode::kBadLayout, where + ": column spans must cover the columns in order"};
+    }
+    if (t.desc.codec == CodecId::kRans && span.prob_bits != t.tables[i].prob_bits()) {
+      return Error{ErrorCode::kBadTable, where + ": a span disagrees with its table"};
+    }
+    at = span.end;
+  }
+  if (at != t.desc.cols || t.spans.size() != t.desc.num_spans) {
+    return Error{ErrorCode::kBadLayout,
+                 where + ": column spans end at " + Number(at) + " of " + Number(t.desc.cols)};
+  }
+  return OkStatus();
+}
+
+// Bytes a tile needs at the very least, so that kernels may read its fixed part unchecked.
+uint64_t MinTileBytes(const PackedDesc& d, uint32_t tile) {
+  const uint32_t rows = TileRowEnd(d, tile) - TileRowBegin(d, tile);
+  if (d.codec == CodecId::kRans) return std::min(rows, d.lanes) * sizeof(uint32_t);
+  uint64_t words = 0;
+  for (uint32_t row = 0; row < rows; row += d.lanes) {
+    words +=
+        uint64_t{DivideRoundUp(d.cols, kRawGroupCols)} * d.raw_bits * std::min(d.lanes, rows - row);
+  }
+  return words * sizeof(uint32_t);
+}
+
+Status CheckIndex(const PackedTensor& t, const std::string& where) {
+  if (t.index.size() != uint64_t{t.desc.num_tiles} + 1 || t.index[0] != 0) {
+    return Error{ErrorCode::kBadLayout, where + ": the tile index must hold " +
+                                            Number(uint64_t{t.desc.num_tiles} + 1) +
+                                            " offsets from 0, got " + Number(t.index.size())};
+  }
+  for (uint32_t tile = 0; tile < t.desc.num_tiles; ++tile) {
+    const uint64_t begin = t.index[tile] * kIndexUnitBytes;
+    const uint64_t end = t.index[tile + 1] * kIndexUnitBytes;
+    if (end < begin || end - begin < MinTileBytes(t.desc, tile)) {
+      return Error{ErrorCode::kBadLayout,
+                   where + ": tile " + Number(tile) + ": expected at least " +
+                       Number(MinTileBytes(t.desc, tile)) + " bytes, the index says " +
+                       Number(begin) + " to " + Number(end)};
+    }
+  }
+  if (t.index.back() * kIndexUnitBytes > t.payload.size()) {
+    return Error{ErrorCode::kBadLayout,
+                 where + ": the last tile ends at " + Number(t.index.back() * kIndexUnitBytes) +
+                     ", the payload has " + Number(t.payload.size()) + " bytes"};
+  }
+  return OkStatus();
+}
+
+Status CheckScales(const PackedTensor& t, const std::string& where) {
+  const PackedDesc& d = t.desc;
+  const bool group_ok = t.scale_kind == ScaleKind::kGroup
+                            ? d.group_size > 0 && d.group_size % 4 == 0 &&
+                                  d.scale_groups == DivideRoundUp(d.cols, d.group_size)
+                            : d.group_size == d.cols && d.scale_groups == 1;
+  if (!group_ok) {
+    return Error{ErrorCode::kBadLayout, where + ": scale groups of " + Number(d.group_size) +
+                                            " columns do not fit " + Number(d.cols) + " columns"};
+  }
+  const uint64_t expected =
+      t.scale_kind == ScaleKind::kTensor ? 1 : uint64_t{d.rows} * d.scale_groups;
+  if (t.scales.size() != expected || t.biases.size() != (d.has_bias ? expected : 0)) {
+    return Error{ErrorCode::kBadLayout, where + ": expected " + Number(expected) + " scales, got " +
+                                            Number(t.scales.size()) + " and " +
+                                            Number(t.biases.size()) + " biases"};
+  }
+  if (t.scale_exponent < -64 || t.scale_exponent > 64) {
+    return Error{ErrorCode::kBadLayout, where + ": scale_exponent must be in [-64, 64]"};
+  }
+  return OkStatus();
+}
+
+Status CheckColumns(const PackedTensor& t, const std::string& where) {
+  if (!t.col_scales.empty() && t.col_scales.size() != t.desc.cols) {
+    return Error{ErrorCode::kBadLayout, where + ": expected " + Number(t.desc.cols) +
+                                            " column scales, got " + Number(t.col_scales.size())};
+  }
+  if (t.col_order.empty()) return OkStatus();
+  std::vector<bool> seen(t.desc.cols, false);
+  for (const uint32_t col : t.col_order) {
+    if (col >= t.desc.cols || seen[col]) {
+      return Error{ErrorCode::kBadLayout,
+                   where + ": the column order is no permutation of the columns"};
+    }
+    seen[col] = true;
+  }
+  if (t.col_order.size() != t.desc.cols) {
+    return Error{ErrorCode::kBadLayout, where + ": the column order has " +
+                                            Number(t.col_order.size()) + " of " +
+                                            Number(t.desc.cols) + " columns"};
+  }
+  return OkStatus();
+}
+
+Status CheckFixes(const PackedTensor& t, const std::string& where) {
+  for (size_t i = 0; i < t.fixes.size(); ++i) {
+    const Fix& fix = t.fixes[i];
+    const bool inside = fix.row < t.desc.rows && fix.col < t.desc.cols;
+    const bool ordered = i == 0 || t.fixes[i - 1].row < fix.row ||
+                         (t.fixes[i - 1].row == fix.row && t.fixes[i - 1].col < fix.col);
+    if (!inside || !ordered) {
+      return Error{ErrorCode::kBadLayout, where + ": fix " + Number(i) + " at (" + Number(fix.row) +
+                                              ", " + Number(fix.col) +
+                                              ") is outside or out of order"};
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+uint64_t PackedTensor::total_bytes() const {
+  uint64_t bytes = payload.size() + index.size_bytes() + scales.size_bytes() + biases.size_bytes() +
+                   fixes.size_bytes() + col_scales.size_bytes() + col_order.size_bytes();
+  for (const FrequencyTable& table : tables) bytes += table.SerializedBytes();
+  return bytes;
+}
+
+Status ValidatePackedTensor(const PackedTensor& tensor, std::string_view where) {
+  const std::string place(where);
+  ECQ_RETURN_IF_ERROR(CheckGeometry(tensor.desc, place));
+  ECQ_RETURN_IF_ERROR(CheckCodec(tensor, place));
+  ECQ_RETURN_IF_ERROR(CheckSpans(tensor, place));
+  ECQ_RETURN_IF_ERROR(CheckIndex(tensor, place));
+  ECQ_RETURN_IF_ERROR(CheckScales(tensor, place));
+  ECQ_RETURN_IF_ERROR(CheckColumns(tensor, place));
+  return CheckFixes(tensor, place);
+}
+
+}  // namespace ecq

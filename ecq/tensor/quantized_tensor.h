@@ -1,0 +1,73 @@
+// A weight matrix as integers and scales, before any coding.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ecq/base/result.h"
+
+namespace ecq {
+
+// Which weights share a scale.
+enum class ScaleKind : uint8_t {
+  kTensor,  // one for the matrix
+  kRow,     // one for each row
+  kGroup,   // one for each group_size consecutive columns of a row
+};
+
+// An integer that does not fit where it stands: value(row, col) = level + delta.
+struct Fix {
+  uint32_t row;
+  uint32_t col;
+  int32_t delta;
+
+  bool operator==(const Fix&) const = default;
+};
+
+// weight(r, order[c]) = (scale * (level(r, c) + fixes) [+ bias]) [* col_scale[c]], the scale and
+// bias those of (r, c). Columns are counted in *stored* order everywhere but in `order`.
+//
+// Scales and biases are binary16 numbers times 2^scale_exponent, kept as the file keeps them:
+// one for kTensor, rows for kRow, group-major (group, row) for kGroup, so that the scales of
+// neighbouring rows are neighbours.
+struct QuantizedTensor {
+  uint32_t rows = 0;  // N
+  uint32_t cols = 0;  // K
+  std::string grid;   // the quantizer that made it: "ecq", "q4_0", ...
+
+  std::vector<int8_t> levels;  // row-major (N, K)
+  std::vector<Fix> fixes;      // sorted by (row, col), no two alike
+
+  ScaleKind scale_kind = ScaleKind::kRow;
+  uint32_t group_size = 0;  // kGroup only
+  int32_t scale_exponent = 0;
+  std::vector<uint16_t> scales;
+  std::vector<uint16_t> biases;  // empty, or as many as scales
+
+  std::vector<uint16_t> col_scales;  // binary16, one for each stored column; empty means 1
+  std::vector<uint32_t> col_order;   // a permutation of the columns; empty means the natural order
+  // Ends of runs of stored columns with one distribution, the last one `cols`; empty means one run.
+  std::vector<uint32_t> span_ends;
+
+  uint32_t ScaleGroups() const {
+    return scale_kind == ScaleKind::kGroup ? (cols + group_size - 1) / group_size : 1;
+  }
+  // Number of scales this matrix must have.
+  uint64_t NumScales() const {
+    return scale_kind == ScaleKind::kTensor ? 1 : uint64_t{rows} * ScaleGroups();
+  }
+
+  // Scale and bias of weight (row, stored column) as f32, without the column's own scale.
+  float ScaleAt(uint32_t row, uint32_t col) const;
+  float BiasAt(uint32_t row, uint32_t col) const;
+  // Writes row `row`, dequantized, to out[0 .. cols), in the natural order of columns.
+  void DequantizeRow(uint32_t row, float* out) const;
+};
+
+// The fixes of rows [row_begin, row_end).
+std::pair<const Fix*, const Fix*> FixesOfRows(const std::vector<Fix>& fixes, uint32_t row_begin,
+                                              uint32_t row_end);
+
+}  // namespace ecq
