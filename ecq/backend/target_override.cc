@@ -2,11 +2,9 @@
 #include "ecq/backend/target_override.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <cstdlib>
-#include <string_view>
-#include <vector>
+#include <string>
 
 #include "ecq/kernels/cpu_target.h"
 
@@ -17,11 +15,13 @@ Status ApplyTargetOverride() {
   if (name == nullptr || *name == '\0') return OkStatus();
   const auto target = CpuTargetFromName(name);
   if (!target) {
-    std::vector<std::string_view> known;
-    for (const CpuTarget t : kAllCpuTargets) known.push_back(CpuTargetName(t));
-    return Error{
-        ErrorCode::kInvalidArgument,
-        fmt::format("ECQ_TARGET={}: unknown CPU target; known: {}", name, fmt::join(known, ", "))};
+    std::string known;
+    for (const CpuTarget t : kAllCpuTargets) {
+      known += known.empty() ? "" : ", ";
+      known += CpuTargetName(t);
+    }
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("ECQ_TARGET={}: unknown CPU target; known: {}", name, known)};
   }
   return SetActiveCpuTarget(*target);
 }

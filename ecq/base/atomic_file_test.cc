@@ -177,10 +177,9 @@ TEST_F(AtomicFileTest, FullDiskLeavesTheOldFile) {
   constexpr int kCannotMount = 77;
   const pid_t child = ::fork();
   if (child == 0) {
-    const bool mounted =
-        (::unshare(CLONE_NEWNS) == 0 || ::unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
-        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-        ::mount("tmpfs", directory_.c_str(), "tmpfs", 0, "size=65536") == 0;
+    const bool mounted = ::unshare(CLONE_NEWNS) == 0 &&
+                         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                         ::mount("tmpfs", directory_.c_str(), "tmpfs", 0, "size=65536") == 0;
     ::_exit(mounted ? FillTinyFileSystem(directory_) : kCannotMount);
   }
   int status = 0;

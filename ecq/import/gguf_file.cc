@@ -72,6 +72,9 @@ std::optional<uint64_t> AsUnsigned(const GgufValue& value) {
   }
 }
 
+// Names from a file may hold control characters; messages must stay on one line.
+bool IsControl(char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; }
+
 // Pre: `p` is at a validated string.
 std::string_view StringAt(const uint8_t* p) {
   return {reinterpret_cast<const char*>(p + kStringLengthBytes),
@@ -317,7 +320,9 @@ Result<GgufFile> GgufFile::Parse(std::span<const uint8_t> file, std::string path
 }
 
 Error GgufFile::Fail(ErrorCode code, const std::string& what) const {
-  return Error{code, fmt::format("{}: GGUF: {}", path_, what)};
+  std::string line = what;
+  std::replace_if(line.begin(), line.end(), IsControl, '?');
+  return Error{code, fmt::format("{}: GGUF: {}", path_, line)};
 }
 
 Error GgufFile::WrongKind(std::string_view key, std::string_view expected) const {

@@ -2,7 +2,6 @@
 #include "ecq/model/config.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -101,11 +100,14 @@ Result<const ArchitectureDescription*> FindArchitecture(const Json& config) {
   const auto it = std::find_if(kArchitectures.begin(), kArchitectures.end(),
                                [&](const auto& known) { return known.name == name; });
   if (it != kArchitectures.end()) return &*it;
-  std::vector<std::string_view> known;
-  for (const auto& architecture : kArchitectures) known.push_back(architecture.name);
-  return Error{ErrorCode::kUnsupportedArchitecture,
-               fmt::format("architecture {} is not known; known: {}", Shown(names->front()),
-                           fmt::join(known, ", "))};
+  std::string known;
+  for (const auto& architecture : kArchitectures) {
+    known += known.empty() ? "" : ", ";
+    known += architecture.name;
+  }
+  return Error{
+      ErrorCode::kUnsupportedArchitecture,
+      fmt::format("architecture {} is not known; known: {}", Shown(names->front()), known)};
 }
 
 // Refuses what would change the computation in a way the shared blocks do not have.

@@ -143,12 +143,34 @@ std::vector<Fix> MoveOutliers(const QuantizedTensor& tensor, const std::vector<C
   return fixes;
 }
 
+// Ends of spans rise strictly up to the last column.
+bool SpanEndsAreOrdered(const QuantizedTensor& t) {
+  uint32_t begin = 0;
+  for (const uint32_t end : t.span_ends) {
+    if (end <= begin) return false;
+    begin = end;
+  }
+  return t.span_ends.empty() || begin == t.cols;
+}
+
+// Fixes lie in order and inside, as MoveOutliers() walks them.
+bool FixesAreOrdered(const QuantizedTensor& t) {
+  for (size_t i = 0; i < t.fixes.size(); ++i) {
+    const Fix& fix = t.fixes[i];
+    if (fix.row >= t.rows || fix.col >= t.cols) return false;
+    if (i == 0) continue;
+    const Fix& last = t.fixes[i - 1];
+    if (std::pair(last.row, last.col) >= std::pair(fix.row, fix.col)) return false;
+  }
+  return true;
+}
+
 Status CheckInput(const QuantizedTensor& t) {
   const bool groups_ok = t.scale_kind != ScaleKind::kGroup || t.group_size > 0;
   if (t.rows == 0 || t.cols == 0 || t.levels.size() != uint64_t{t.rows} * t.cols || !groups_ok ||
       t.scales.size() != t.NumScales() ||
       (!t.biases.empty() && t.biases.size() != t.scales.size()) ||
-      (!t.span_ends.empty() && t.span_ends.back() != t.cols)) {
+      !SpanEndsAreOrdered(t) || !FixesAreOrdered(t)) {
     return Error{ErrorCode::kInvalidArgument,
                  "pack: a " + std::to_string(t.rows) + " x " + std::to_string(t.cols) +
                      " matrix with " + std::to_string(t.levels.size()) + " levels and " +

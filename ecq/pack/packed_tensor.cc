@@ -38,7 +38,7 @@ Status CheckCodec(const PackedTensor& t, const std::string& where) {
                      where + ": raw width must be 1 to 8 bits, got " + Number(t.desc.raw_bits)};
       }
       if (t.desc.raw_level_min < FrequencyTable::kMinLevel ||
-          t.desc.raw_level_min + (1 << t.desc.raw_bits) - 1 > FrequencyTable::kMaxLevel) {
+          t.desc.raw_level_min > FrequencyTable::kMaxLevel - ((1 << t.desc.raw_bits) - 1)) {
         return Error{
             ErrorCode::kBadLayout,
             where + ": raw level_min " + std::to_string(t.desc.raw_level_min) + " is out of range"};

@@ -33,15 +33,24 @@ float QuantizedTensor::BiasAt(uint32_t row, uint32_t col) const {
 
 void QuantizedTensor::DequantizeRow(uint32_t row, float* out) const {
   const int8_t* const row_levels = levels.data() + size_t{row} * cols;
-  auto fix = FixesOfRows(fixes, row, row + 1).first;
-  const Fix* const fixes_end = fixes.data() + fixes.size();
-  for (uint32_t c = 0; c < cols; ++c) {
-    int32_t integer = row_levels[c];
-    if (fix != fixes_end && fix->row == row && fix->col == c) integer += (fix++)->delta;
-    float weight = ScaleAt(row, c) * static_cast<float>(integer) + BiasAt(row, c);
-    if (!col_scales.empty()) weight *= HalfToFloat(col_scales[c]);
-    out[col_order.empty() ? c : col_order[c]] = weight;
+  const auto place = [&](uint32_t c) { return col_order.empty() ? c : col_order[c]; };
+  const uint32_t group = scale_kind == ScaleKind::kGroup ? group_size : cols;
+  for (uint32_t begin = 0; begin < cols; begin += group) {
+    const float scale = ScaleAt(row, begin);
+    const float bias = BiasAt(row, begin);
+    const uint32_t end = std::min(cols, begin + group);
+    for (uint32_t c = begin; c < end; ++c) {
+      out[place(c)] = scale * static_cast<float>(row_levels[c]) + bias;
+    }
   }
+  const auto [first, last] = FixesOfRows(fixes, row, row + 1);
+  for (const Fix* fix = first; fix != last; ++fix) {
+    const int32_t integer = row_levels[fix->col] + fix->delta;
+    out[place(fix->col)] =
+        ScaleAt(row, fix->col) * static_cast<float>(integer) + BiasAt(row, fix->col);
+  }
+  if (col_scales.empty()) return;
+  for (uint32_t c = 0; c < cols; ++c) out[place(c)] *= HalfToFloat(col_scales[c]);
 }
 
 std::pair<const Fix*, const Fix*> FixesOfRows(const std::vector<Fix>& fixes, uint32_t row_begin,

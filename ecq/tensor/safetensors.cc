@@ -145,7 +145,10 @@ class HeaderHandler final : public nlohmann::json_sax<Json> {
   std::string error_;
 };
 
-Error FileError(ErrorCode code, std::string_view path, const std::string& what) {
+// Names from a file may hold control characters; the message must stay on one line.
+Error FileError(ErrorCode code, std::string_view path, std::string what) {
+  const auto is_control = [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; };
+  std::replace_if(what.begin(), what.end(), is_control, '?');
   return Error{code, std::string(path) + ": safetensors: " + what};
 }
 

@@ -81,6 +81,13 @@ TEST(SafetensorsTest, HugeHeaderLength) {
   }
 }
 
+TEST(SafetensorsTest, MessagesStayOnOneLine) {
+  const auto parsed = Safetensors::Parse(
+      MakeFile(R"({"a\nb":{"dtype":"F9","shape":[],"data_offsets":[0,0]}})", 0), "f");
+  ASSERT_FALSE(parsed.ok());
+  EXPECT_EQ(parsed.error().message, "f: safetensors: tensor \"a?b\": unknown dtype \"F9\"");
+}
+
 struct Hostile {
   const char* name;
   std::string header;

@@ -1,0 +1,122 @@
+// ecq inspect: what is in a file.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "app/commands.h"
+#include "app/opened_model.h"
+#include "app/units.h"
+#include "ecq/codec/codec.h"
+
+namespace ecq {
+namespace {
+
+std::string_view ScaleName(const PackedTensor& t) {
+  switch (t.scale_kind) {
+    case ScaleKind::kTensor: return "tensor";
+    case ScaleKind::kRow: return "row";
+    case ScaleKind::kGroup: return "group";
+  }
+  return "?";
+}
+
+nlohmann::ordered_json DescribeMatrix(const std::string& name, const PackedTensor& t) {
+  nlohmann::ordered_json json;
+  json["name"] = name;
+  json["shape"] = {t.desc.rows, t.desc.cols};
+  json["grid"] = t.grid;
+  json["codec"] = GetCodec(t.desc.codec).name;
+  json["scale"] = ScaleName(t);
+  json["lanes"] = t.desc.lanes;
+  json["blocks_per_tile"] = t.desc.blocks_per_tile;
+  json["tiles"] = t.desc.num_tiles;
+  json["payload_bytes"] = t.payload.size();
+  json["side_bytes"] = t.total_bytes() - t.payload.size();
+  json["fixes"] = t.fixes.size();
+  json["bits_per_weight"] =
+      8.0 * static_cast<double>(t.total_bytes()) / static_cast<double>(t.num_weights());
+  return json;
+}
+
+Result<nlohmann::ordered_json> Describe(const OpenedModel& model) {
+  nlohmann::ordered_json json;
+  json["file"] = model.path();
+  json["kind"] = model.source().kind();
+  json["file_bytes"] = model.file_bytes();
+  json["bits_per_weight"] = model.bits_per_weight();
+  if (const EcqFile* const ecq = model.ecq(); ecq != nullptr) {
+    json["producer"] = ecq->info().producer;
+    json["source"]["kind"] = ecq->info().source_kind;
+    for (const EcqSourceFile& file : ecq->info().source_files) {
+      json["source"]["files"].push_back(
+          {{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+    }
+    json["header_bytes"] = ecq->header_bytes();
+    json["table_bytes"] = ecq->table_bytes();
+    for (const std::string& name : ecq->matrices()) {
+      ECQ_TRY(const PackedTensor tensor, ecq->matrix(name));
+      json["matrices"].push_back(DescribeMatrix(name, tensor));
+    }
+  }
+  for (const SourceTensor& tensor : model.source().tensors()) {
+    if (model.coded() && IsWeightMatrix(tensor)) continue;
+    json["tensors"].push_back({{"name", tensor.name},
+                               {"shape", tensor.shape},
+                               {"type", tensor.source_type},
+                               {"bytes", tensor.source_bytes}});
+  }
+  for (const SideFile& file : model.source().side_files()) {
+    json["files"].push_back({{"name", file.name}, {"bytes", file.contents.size()}});
+  }
+  return json;
+}
+
+void PrintText(const nlohmann::ordered_json& json) {
+  fmt::print("{}: {}, {}, {:.3f} bits per weight\n", json["file"].get<std::string>(),
+             json["kind"].get<std::string>(), FormatBytes(json["file_bytes"].get<uint64_t>()),
+             json["bits_per_weight"].get<double>());
+  if (json.contains("producer")) {
+    fmt::print("made by {} from {}\n", json["producer"].get<std::string>(),
+               json["source"]["kind"].get<std::string>());
+    for (const auto& file : json["source"].value("files", nlohmann::ordered_json::array())) {
+      fmt::print("  {} ({}), SHA-256 {}\n", file["name"].get<std::string>(),
+                 FormatBytes(file["bytes"].get<uint64_t>()), file["sha256"].get<std::string>());
+    }
+  }
+  if (json.contains("matrices")) {
+    fmt::print("{:<48} {:>16} {:>10} {:>5} {:>7} {:>6} {:>6} {:>8}\n", "matrix", "shape", "grid",
+               "codec", "scale", "tiles", "fixes", "bpw");
+    for (const auto& m : json["matrices"]) {
+      const std::string shape =
+          fmt::format("{} x {}", m["shape"][0].get<uint64_t>(), m["shape"][1].get<uint64_t>());
+      fmt::print("{:<48} {:>16} {:>10} {:>5} {:>7} {:>6} {:>6} {:>8.3f}\n",
+                 m["name"].get<std::string>(), shape, m["grid"].get<std::string>(),
+                 m["codec"].get<std::string>(), m["scale"].get<std::string>(),
+                 m["tiles"].get<uint64_t>(), m["fixes"].get<uint64_t>(),
+                 m["bits_per_weight"].get<double>());
+    }
+  }
+  for (const auto& t : json.value("tensors", nlohmann::ordered_json::array())) {
+    fmt::print("{:<48} {:>16} {:>10} {:>12}\n", t["name"].get<std::string>(), t["shape"].dump(),
+               t["type"].get<std::string>(), FormatBytes(t["bytes"].get<uint64_t>()));
+  }
+  for (const auto& file : json.value("files", nlohmann::ordered_json::array())) {
+    fmt::print("file {:<43} {:>12}\n", file["name"].get<std::string>(),
+               FormatBytes(file["bytes"].get<uint64_t>()));
+  }
+}
+
+}  // namespace
+
+Status RunInspect(const InspectArgs& args) {
+  ECQ_TRY(const OpenedModel model, OpenedModel::Open(args.file));
+  ECQ_TRY(const nlohmann::ordered_json json, Describe(model));
+  if (args.json) {
+    fmt::print("{}\n", json.dump(2));
+  } else {
+    PrintText(json);
+  }
+  return OkStatus();
+}
+
+}  // namespace ecq

@@ -1,0 +1,64 @@
+// ecq run: continues a prompt.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "app/commands.h"
+#include "app/model_options.h"
+#include "app/opened_model.h"
+#include "ecq/runtime/generate.h"
+#include "ecq/runtime/sampler.h"
+
+namespace ecq {
+
+Status RunGenerate(const RunArgs& args) {
+  ECQ_TRY(const ActivationMode activations, ParseActivationMode(args.activations));
+  ECQ_TRY(Sampler sampler,
+          Sampler::Create({args.temperature, args.top_k, args.top_p, args.seed}));
+  ECQ_TRY(const OpenedModel opened, OpenedModel::Open(args.model));
+  ECQ_TRY(const auto tokenizer, opened.LoadTokenizer());
+  ECQ_TRY(const Model model, opened.LoadModel());
+
+  std::vector<uint32_t> prompt;
+  if (tokenizer->add_bos()) prompt.push_back(*tokenizer->bos_id());
+  const std::vector<uint32_t> text_ids = tokenizer->Encode(args.prompt, /*parse_special=*/true);
+  prompt.insert(prompt.end(), text_ids.begin(), text_ids.end());
+  if (prompt.empty()) {
+    return Error{ErrorCode::kInvalidArgument, "the prompt is empty; give some text with -p"};
+  }
+
+  ThreadPool pool(args.threads > 0 ? args.threads : DefaultThreadCount());
+  const size_t needed = prompt.size() + args.max_tokens;
+  const size_t context = args.context > 0
+                             ? args.context
+                             : std::min<size_t>(needed, model.config().max_positions);
+  ECQ_TRY(Session session, model.NewSession(pool, {context, activations}));
+
+  GenerateOptions options;
+  options.max_tokens = args.max_tokens;
+  options.end_tokens = tokenizer->eos_ids();
+  fmt::print("{}", args.prompt);
+  std::fflush(stdout);
+  const auto print_token = [&](uint32_t id) {
+    const std::string piece = tokenizer->DecodePiece(id, /*is_first=*/false);
+    std::fwrite(piece.data(), 1, piece.size(), stdout);
+    std::fflush(stdout);
+    return true;
+  };
+  ECQ_TRY(const GenerateStats stats,
+          Generate(model, session, prompt, options, sampler, print_token));
+  fmt::print("\n");
+  if (args.verbose) {
+    fmt::print(stderr,
+               "prompt {} tokens, {:.1f} tokens/s; generated {} tokens, {:.1f} tokens/s; weights "
+               "{:.1f} MB, {} threads\n",
+               stats.prompt_tokens, static_cast<double>(stats.prompt_tokens) / stats.prompt_seconds,
+               stats.generated_tokens,
+               static_cast<double>(stats.generated_tokens) / stats.generated_seconds,
+               static_cast<double>(model.resident_bytes()) / 1e6, pool.num_threads());
+  }
+  return OkStatus();
+}
+
+}  // namespace ecq

@@ -1,0 +1,72 @@
+// The verbs of the `ecq` command: their arguments, and a function that runs each.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "ecq/base/result.h"
+
+namespace ecq {
+
+struct QuantizeArgs {
+  std::string source;
+  std::string output;
+  std::optional<double> bpw;
+  std::optional<uint64_t> size_bytes;
+  std::optional<double> embedding_bpw;
+  std::string grid = "ecq";
+  std::string codec = "auto";
+  bool dry_run = false;
+  bool force = false;
+  bool json = false;
+  size_t threads = 0;  // 0: one for each physical core
+};
+
+struct RunArgs {
+  std::string model;
+  std::string prompt;
+  size_t max_tokens = 128;
+  double temperature = 0;
+  size_t top_k = 0;
+  double top_p = 1;
+  uint64_t seed = 0;
+  size_t threads = 0;
+  size_t context = 0;  // 0: what prompt and max_tokens need
+  std::string activations = "i8";
+  bool verbose = false;
+};
+
+struct EvalArgs {
+  std::string model;
+  std::string text;    // a text file, or
+  std::string tokens;  // a file of u16 token ids, documents starting with the begin token
+  size_t documents = 0;  // of `tokens`; 0: all
+  size_t context = 1024;
+  size_t max_tokens = 0;  // 0: all
+  std::string protocol = "full";
+  std::string base;
+  std::string activations = "f32";
+  bool json = false;
+  size_t threads = 0;
+};
+
+struct InspectArgs {
+  std::string file;
+  bool json = false;
+};
+
+struct VerifyArgs {
+  std::string file;
+  std::string against;
+  size_t threads = 0;
+};
+
+// Each prints its result to standard output and progress to standard error.
+Status RunQuantize(const QuantizeArgs& args);
+Status RunGenerate(const RunArgs& args);
+Status RunEval(const EvalArgs& args);
+Status RunInspect(const InspectArgs& args);
+Status RunVerify(const VerifyArgs& args);
+
+}  // namespace ecq

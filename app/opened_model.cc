@@ -1,0 +1,81 @@
+#include "app/opened_model.h"
+
+#include <utility>
+
+#include "app/ecq_weights.h"
+#include "app/source_weights.h"
+
+namespace ecq {
+namespace {
+
+// Metadata of an .ecq starts like any safetensors file; only the reader can tell. Anything that is
+// not one is left to the importers.
+bool LooksLikeEcq(const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path)) return false;
+  const auto file = EcqFile::Open(path);
+  return file.ok() || file.error().code != ErrorCode::kBadMagic;
+}
+
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+}  // namespace
+
+Result<OpenedModel> OpenedModel::Open(const std::filesystem::path& path) {
+  OpenedModel model;
+  model.path_ = path.string();
+  if (EndsWith(model.path_, ".ecq") || LooksLikeEcq(path)) {
+    ECQ_TRY(EcqFile file, EcqFile::Open(path));
+    model.ecq_ = std::make_unique<EcqFile>(std::move(file));
+    model.file_bytes_ = model.ecq_->file_bytes();
+    ECQ_TRY(model.source_, MakeEcqSource(*model.ecq_, model.path_));
+    return model;
+  }
+  ECQ_TRY(model.source_, OpenModelSource(path));
+  for (const std::string& file : model.source_->weight_paths()) {
+    model.file_bytes_ += std::filesystem::file_size(file);
+  }
+  return model;
+}
+
+double OpenedModel::bits_per_weight() const {
+  double bits = 0;
+  double weights = 0;
+  for (const SourceTensor& tensor : source_->tensors()) {
+    if (!IsWeightMatrix(tensor)) continue;
+    bits += 8.0 * static_cast<double>(tensor.source_bytes);
+    weights += static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+  }
+  return weights > 0 ? bits / weights : 0;
+}
+
+Result<Model> OpenedModel::LoadModel() const {
+  for (const SideFile& file : source_->side_files()) {
+    if (file.name != "config.json") continue;
+    ECQ_TRY(const ModelConfig config, ParseModelConfig(file.contents));
+    if (coded()) {
+      EcqWeights weights(*ecq_);
+      return Model::Load(config, weights);
+    }
+    SourceWeights weights(*source_);
+    return Model::Load(config, weights);
+  }
+  return Error{ErrorCode::kNotFound, path_ + ": there is no config.json"};
+}
+
+Result<std::unique_ptr<Tokenizer>> OpenedModel::LoadTokenizer() const {
+  std::vector<NamedFile> files;
+  for (const SideFile& file : source_->side_files()) files.push_back({file.name, file.contents});
+  return ecq::LoadTokenizer(files);
+}
+
+bool IsWeightMatrix(const SourceTensor& tensor) {
+  return tensor.shape.size() == 2 && EndsWith(tensor.name, ".weight");
+}
+
+bool IsEmbedding(std::string_view name) {
+  return EndsWith(name, "embed_tokens.weight") || EndsWith(name, "lm_head.weight");
+}
+
+}  // namespace ecq

@@ -1,0 +1,61 @@
+// From a model to an .ecq file: which matrix gets which rate, and the loop over tensors.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ecq/base/result.h"
+#include "ecq/base/thread_pool.h"
+#include "ecq/format/ecq_writer.h"
+#include "ecq/import/model_source.h"
+#include "ecq/pack/pack.h"
+
+namespace ecq {
+
+struct QuantizeOptions {
+  std::string grid = "ecq";             // "ecq" or a baseline grid
+  double bpw = 4.5;                     // total bits per weight over all matrices (grid ecq)
+  std::optional<double> embedding_bpw;  // nothing: DefaultEmbeddingRate()
+  PackOptions pack;
+};
+
+// What became of one matrix.
+struct MatrixReport {
+  std::string name;
+  uint64_t rows;
+  uint64_t cols;
+  std::string codec;
+  uint64_t bytes;         // payload, index, scales, fixes, tables
+  double relative_error;  // |W - quantized W| / |W|, Frobenius norms
+
+  double bits_per_weight() const {
+    return 8.0 * static_cast<double>(bytes) / (static_cast<double>(rows) * static_cast<double>(cols));
+  }
+};
+
+struct QuantizeReport {
+  std::vector<MatrixReport> matrices;
+  uint64_t other_bytes = 0;  // plain tensors and side files
+
+  uint64_t num_weights() const;
+  uint64_t matrix_bytes() const;
+  double bits_per_weight() const;
+};
+
+// The rate of embedding and head when all matrices together get `bpw`.
+double DefaultEmbeddingRate(double bpw);
+
+// Quantizes and codes every matrix of `source`, checks that the coded integers decode to the same
+// ones, and hands all tensors and side files to `writer` (null: a dry run). Memory holds one tensor
+// at a time.
+// progress(done weights, all weights, name) is called after each matrix.
+// Errors: those of the source, kInvalidArgument for a rate that cannot be met, those of the writer.
+using QuantizeProgress = std::function<void(uint64_t, uint64_t, const std::string&)>;
+Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
+                                     ThreadPool& pool, EcqWriter* writer,
+                                     const QuantizeProgress& progress);
+
+}  // namespace ecq

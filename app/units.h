@@ -1,0 +1,18 @@
+// Sizes and durations as people write them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ecq {
+
+// "60MB", "4.2 GiB", "123456": KB, MB, GB count in thousands, KiB, MiB, GiB in 1024s. Nothing if it
+// is not a size.
+std::optional<uint64_t> ParseSize(std::string_view text);
+
+std::string FormatBytes(uint64_t bytes);       // "60.1 MB"
+std::string FormatDuration(double seconds);    // "1:05"
+
+}  // namespace ecq

@@ -1,0 +1,237 @@
+#include "ecq/format/ecq_writer.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "ecq/base/bytes.h"
+#include "ecq/format/metadata.h"
+#include "ecq/format/stored_matrix.h"
+
+namespace ecq {
+namespace {
+
+template <typename T>
+std::span<const uint8_t> AsBytes(std::span<const T> values) {
+  return {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()};
+}
+
+Error InvalidName(std::string_view name, const char* why) {
+  return Error{ErrorCode::kInvalidArgument,
+               "ecq writer: name \"" + std::string(name) + "\" " + why};
+}
+
+// One tensor of a matrix.
+struct Part {
+  std::string_view suffix;
+  DType dtype;
+  Shape shape;
+  std::span<const uint8_t> bytes;
+};
+
+std::vector<Part> PartsOf(const PackedTensor& m) {
+  Shape scale_shape{m.scales.size()};
+  if (m.scale_kind == ScaleKind::kGroup) scale_shape = {m.desc.scale_groups, m.desc.rows};
+  std::vector<Part> parts{
+      {kDataSuffix, DType::kU8, {m.payload.size()}, m.payload},
+      {kIndexSuffix, DType::kU32, {m.index.size()}, AsBytes(m.index)},
+      {kScaleSuffix, DType::kF16, scale_shape, AsBytes(m.scales)},
+  };
+  if (!m.biases.empty())
+    parts.push_back({kBiasSuffix, DType::kF16, scale_shape, AsBytes(m.biases)});
+  if (!m.fixes.empty()) {
+    parts.push_back({kFixesSuffix, DType::kI32, {m.fixes.size(), 3}, AsBytes(m.fixes)});
+  }
+  if (!m.col_scales.empty()) {
+    parts.push_back({kColScaleSuffix, DType::kF16, {m.desc.cols}, AsBytes(m.col_scales)});
+  }
+  if (!m.col_order.empty()) {
+    parts.push_back({kColOrderSuffix, DType::kU32, {m.desc.cols}, AsBytes(m.col_order)});
+  }
+  return parts;
+}
+
+MatrixRecord RecordOf(const PackedTensor& m) {
+  MatrixRecord record;
+  record.grid = m.grid;
+  record.desc = m.desc;
+  record.scale_kind = m.scale_kind;
+  record.scale_exponent = m.scale_exponent;
+  record.spans = m.spans;
+  return record;
+}
+
+std::string TensorText(const std::string& quoted_name, DType dtype, const Shape& shape,
+                       uint64_t begin, uint64_t end) {
+  return fmt::format(R"(,{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", quoted_name,
+                     DTypeName(dtype), fmt::join(shape, ","), begin, end);
+}
+
+}  // namespace
+
+Result<EcqWriter> EcqWriter::Create(const std::filesystem::path& path, const EcqFileInfo& info,
+                                    bool overwrite) {
+  ECQ_RETURN_IF_ERROR(JsonString(info.producer));
+  ECQ_TRY(std::string source_text, SourceText(info));
+  ECQ_TRY(AtomicFile file, AtomicFile::Create(path, overwrite));
+  ECQ_TRY(ScratchFile data, ScratchFile::CreateBeside(path));
+  EcqWriter writer(std::move(file), std::move(data));
+  writer.producer_ = info.producer;
+  writer.source_text_ = std::move(source_text);
+  return writer;
+}
+
+Status EcqWriter::AddTensor(std::string name, DType dtype, Shape shape,
+                            std::span<const uint8_t> bytes) {
+  Entry entry{std::move(name), dtype,        std::move(shape),
+              data_.size(),    bytes.size(), XXH3_64bits(bytes.data(), bytes.size())};
+  if (bytes.size() % kEcqTensorAlignment == 0) {
+    ECQ_RETURN_IF_ERROR(data_.Append(bytes));
+  } else {
+    deferred_.push_back({entries_.size(), {bytes.begin(), bytes.end()}});
+  }
+  entries_.push_back(std::move(entry));
+  return OkStatus();
+}
+
+uint32_t EcqWriter::TableNumber(const FrequencyTable& table) {
+  const auto it = std::find(tables_.begin(), tables_.end(), table);
+  const uint32_t number = static_cast<uint32_t>(it - tables_.begin());
+  if (it == tables_.end()) tables_.push_back(table);
+  return number;
+}
+
+Status EcqWriter::AddMatrix(std::string_view name, const PackedTensor& matrix) {
+  const std::string owned(name);
+  if (!IsModelTensorName(name)) return InvalidName(name, "is reserved");
+  ECQ_TRY(const std::string quoted, JsonString(name));
+  ECQ_RETURN_IF_ERROR(JsonString(matrix.grid));
+  if (!names_.insert(owned).second) return InvalidName(name, "was added before");
+  ECQ_RETURN_IF_ERROR(ValidateStoredMatrix(matrix, owned));
+
+  MatrixRecord record = RecordOf(matrix);
+  if (matrix.desc.codec == CodecId::kRans) {
+    for (size_t i = 0; i < record.spans.size(); ++i) {
+      record.spans[i].table = TableNumber(matrix.tables[i]);
+    }
+    num_spans_ += record.spans.size();
+  }
+  if (tables_.size() > kMaxTables || num_spans_ > kMaxSpans) {
+    return Error{ErrorCode::kInvalidArgument, owned + ": too many symbol tables or column spans"};
+  }
+  for (const Part& part : PartsOf(matrix)) {
+    ECQ_RETURN_IF_ERROR(
+        AddTensor(owned + std::string(part.suffix), part.dtype, part.shape, part.bytes));
+  }
+  if (matrices_text_.size() > 1) matrices_text_ += ',';
+  matrices_text_ += quoted + ":" + MatrixRecordText(record);
+  return OkStatus();
+}
+
+Status EcqWriter::AddPlain(std::string_view name, DType dtype, const Shape& shape,
+                           std::span<const uint8_t> bytes) {
+  if (!IsModelTensorName(name)) return InvalidName(name, "is reserved");
+  ECQ_RETURN_IF_ERROR(JsonString(name));
+  if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16) {
+    return Error{ErrorCode::kUnsupportedType,
+                 fmt::format("{}: expected F32, F16 or BF16, got {}", name, DTypeName(dtype))};
+  }
+  const auto elements = NumElements(shape);
+  if (!elements || CheckedMul(*elements, DTypeBytes(dtype)) != bytes.size()) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("{}: shape {} does not fit {} bytes", name, ShapeToString(shape),
+                             bytes.size())};
+  }
+  if (!names_.emplace(name).second) return InvalidName(name, "was added before");
+  return AddTensor(std::string(name), dtype, shape, bytes);
+}
+
+Status EcqWriter::AddFile(std::string_view name, std::span<const uint8_t> contents) {
+  if (!IsSideFileName(name)) return InvalidName(name, "cannot name a side file");
+  const std::string tensor = std::string(kFilePrefix) + std::string(name);
+  if (!names_.insert(tensor).second) return InvalidName(name, "was added before");
+  return AddTensor(tensor, DType::kU8, {contents.size()}, contents);
+}
+
+// Every tensor so far ends at a multiple of 16. Wider elements first keeps all of them aligned.
+Status EcqWriter::WriteDeferred() {
+  const auto element_bytes = [&](const Deferred& d) { return DTypeBytes(entries_[d.entry].dtype); };
+  std::stable_sort(deferred_.begin(), deferred_.end(), [&](const Deferred& a, const Deferred& b) {
+    return element_bytes(a) > element_bytes(b);
+  });
+  for (const Deferred& tensor : deferred_) {
+    entries_[tensor.entry].begin = data_.size();
+    ECQ_RETURN_IF_ERROR(data_.Append(tensor.bytes));
+  }
+  deferred_.clear();
+  return OkStatus();
+}
+
+Result<std::string> EcqWriter::HeaderText() const {
+  const std::string matrices = matrices_text_ + "}";
+  std::string hashes = fmt::format(R"({{"{}":"{}")", kMatricesKey,
+                                   HashText(XXH3_64bits(matrices.data(), matrices.size())));
+  std::string tensors;
+  for (const Entry& entry : entries_) {
+    ECQ_TRY(const std::string name, JsonString(entry.name));
+    hashes += fmt::format(R"(,{}:"{}")", name, HashText(entry.hash));
+    tensors += TensorText(name, entry.dtype, entry.shape, entry.begin, entry.begin + entry.bytes);
+  }
+  hashes += '}';
+
+  const std::string version = std::to_string(kEcqVersion);
+  const std::pair<std::string_view, std::string_view> metadata[] = {
+      {kFormatKey, kFormatValue}, {kVersionKey, version},     {kMinReaderKey, version},
+      {kProducerKey, producer_},  {kSourceKey, source_text_}, {kMatricesKey, matrices},
+      {kHashesKey, hashes},
+  };
+  std::string header = R"({"__metadata__":{)";
+  for (const auto& [key, value] : metadata) {
+    ECQ_TRY(const std::string text, JsonString(value));
+    header += fmt::format(R"({}"{}":{})", key == kFormatKey ? "" : ",", key, text);
+  }
+  header += "}" + tensors + "}";
+  header.resize(AlignUp(sizeof(uint64_t) + header.size(), kEcqDataAlignment) - sizeof(uint64_t),
+                ' ');
+  return header;
+}
+
+Result<uint64_t> EcqWriter::Finish() {
+  if (names_.count(std::string(kFilePrefix) + std::string(kConfigFile)) == 0) {
+    return Error{ErrorCode::kInvalidArgument, "ecq writer: config.json is missing"};
+  }
+  if (!tables_.empty()) {
+    std::vector<uint8_t> records;
+    for (const FrequencyTable& table : tables_) table.AppendTo(records);
+    ECQ_RETURN_IF_ERROR(AddTensor(std::string(kTablesName), DType::kU8, {records.size()}, records));
+  }
+  ECQ_RETURN_IF_ERROR(WriteDeferred());
+  ECQ_TRY(const std::string header, HeaderText());
+  std::vector<uint8_t> front(sizeof(uint64_t) + header.size());
+  StoreLe<uint64_t>(front.data(), header.size());
+  std::copy(header.begin(), header.end(), front.begin() + sizeof(uint64_t));
+  ECQ_RETURN_IF_ERROR(file_.Append(front));
+  ECQ_RETURN_IF_ERROR(file_.Append(data_));
+  ECQ_RETURN_IF_ERROR(file_.Commit());
+  return file_.size();
+}
+
+uint64_t EcqWriter::MatrixFileBytes(std::string_view name, const PackedTensor& matrix) {
+  constexpr uint64_t kTypicalOffset = 100'000'000;
+  constexpr uint64_t kHashEntryBytes = std::string_view(R"(,\\:\"0123456789abcdef\")").size();
+  uint64_t bytes = 0;
+  for (const Part& part : PartsOf(matrix)) {
+    const std::string tensor = fmt::format(R"("{}{}")", name, part.suffix);
+    bytes += part.bytes.size() + kHashEntryBytes + tensor.size() +
+             TensorText(tensor, part.dtype, part.shape, kTypicalOffset, kTypicalOffset).size();
+  }
+  for (const FrequencyTable& table : matrix.tables) bytes += table.SerializedBytes();
+  const std::string record = fmt::format(R"(,"{}":{})", name, MatrixRecordText(RecordOf(matrix)));
+  const auto quotes = std::count(record.begin(), record.end(), '"');
+  return bytes + record.size() + static_cast<uint64_t>(quotes);
+}
+
+}  // namespace ecq

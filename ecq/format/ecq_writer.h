@@ -1,0 +1,82 @@
+// Writes .ecq files tensor by tensor (docs/format.md).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ecq/base/atomic_file.h"
+#include "ecq/base/result.h"
+#include "ecq/format/ecq_format.h"
+#include "ecq/pack/packed_tensor.h"
+#include "ecq/tensor/tensor.h"
+
+namespace ecq {
+
+// Tensors go to disk as they come, so memory holds one tensor at a time and the small ones whose
+// size would break the alignment of the next. The file appears in Finish(), whole; if anything
+// fails before, a file that was there stays. The bytes depend on the input alone.
+//
+// Names must be unique, UTF-8 and not reserved (IsModelTensorName, IsSideFileName); otherwise
+// kInvalidArgument. After an error the writer is good for destruction only.
+class EcqWriter {
+ public:
+  // Errors: those of AtomicFile::Create; kInvalidArgument for text that is no UTF-8 or a malformed
+  // SHA-256.
+  static Result<EcqWriter> Create(const std::filesystem::path& path, const EcqFileInfo& info,
+                                  bool overwrite);
+
+  // Errors: those of ValidatePackedTensor, kNoSpace, kIo.
+  Status AddMatrix(std::string_view name, const PackedTensor& matrix);
+  // F32, F16 or BF16; other types: kUnsupportedType. Errors: kNoSpace, kIo.
+  Status AddPlain(std::string_view name, DType dtype, const Shape& shape,
+                  std::span<const uint8_t> bytes);
+  // A side file such as "config.json", which every model needs. Errors: kNoSpace, kIo.
+  Status AddFile(std::string_view name, std::span<const uint8_t> contents);
+
+  // Returns the size of the file. Errors: kInvalidArgument without config.json, those of
+  // AtomicFile::Commit.
+  Result<uint64_t> Finish();
+
+  // What AddMatrix() adds to the file, header text included, within a few bytes; a table that the
+  // file already has is counted again. The header is padded to kEcqDataAlignment.
+  static uint64_t MatrixFileBytes(std::string_view name, const PackedTensor& matrix);
+
+ private:
+  struct Entry {
+    std::string name;
+    DType dtype;
+    Shape shape;
+    uint64_t begin;  // in the data section
+    uint64_t bytes;
+    uint64_t hash;
+  };
+  struct Deferred {
+    size_t entry;
+    std::vector<uint8_t> bytes;
+  };
+
+  EcqWriter(AtomicFile file, ScratchFile data) : file_(std::move(file)), data_(std::move(data)) {}
+
+  Status AddTensor(std::string name, DType dtype, Shape shape, std::span<const uint8_t> bytes);
+  Status WriteDeferred();
+  uint32_t TableNumber(const FrequencyTable& table);
+  Result<std::string> HeaderText() const;
+
+  AtomicFile file_;
+  ScratchFile data_;  // the data section
+  std::string producer_;
+  std::string source_text_;
+  std::string matrices_text_ = "{";
+  std::vector<Entry> entries_;
+  std::vector<Deferred> deferred_;
+  std::set<std::string, std::less<>> names_;  // of matrices, plain tensors and, prefixed, files
+  std::vector<FrequencyTable> tables_;
+  uint64_t num_spans_ = 0;
+};
+
+}  // namespace ecq

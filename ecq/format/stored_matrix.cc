@@ -1,0 +1,30 @@
+#include "ecq/format/stored_matrix.h"
+
+#include <fmt/format.h>
+
+#include "ecq/base/bytes.h"
+#include "ecq/format/ecq_format.h"
+
+namespace ecq {
+
+Status ValidateStoredMatrix(const PackedTensor& matrix, const std::string& where) {
+  ECQ_RETURN_IF_ERROR(ValidatePackedTensor(matrix, where));
+  if (matrix.num_weights() > kMaxWeights) {
+    return Error{ErrorCode::kBadLayout, where + ": expected less than 2^40 weights"};
+  }
+  const uint64_t payload_bytes = AlignUp(matrix.index.back() * kIndexUnitBytes, kPayloadAlignment);
+  if (matrix.payload.size() != payload_bytes) {
+    return Error{ErrorCode::kBadLayout, fmt::format("{}: expected a payload of {} bytes, got {}",
+                                                    where, payload_bytes, matrix.payload.size())};
+  }
+  for (const Fix& fix : matrix.fixes) {
+    if (fix.delta < -kMaxFixDelta || fix.delta > kMaxFixDelta) {
+      return Error{ErrorCode::kBadLayout,
+                   fmt::format("{}: the fix at ({}, {}) must be in [-2^24, 2^24], got {}", where,
+                               fix.row, fix.col, fix.delta)};
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace ecq

@@ -1,0 +1,225 @@
+#include "ecq/quant/uniform_quantizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "ecq/base/bytes.h"
+#include "ecq/quant/half_scales.h"
+
+namespace ecq {
+namespace {
+
+constexpr uint32_t kRowsPerTask = 64;
+constexpr double kMaxFixShare = 0.01;
+constexpr int32_t kMinCount = -128;
+
+// Calls fn(row_begin, row_end, worker) for pieces of the rows.
+template <typename F>
+void ForRows(ThreadPool& pool, uint32_t rows, F&& fn) {
+  pool.Run(DivideRoundUp(rows, kRowsPerTask), [&](size_t task, size_t worker) {
+    const uint32_t begin = static_cast<uint32_t>(task) * kRowsPerTask;
+    fn(begin, std::min(rows, begin + kRowsPerTask), worker);
+  });
+}
+
+// round(w / step) clamped to +-kMaxLevel, ties to even. Adding 1.5 * 2^23 leaves the rounded integer
+// in the low mantissa bits: no call, no branch, so the loop vectorizes.
+inline int8_t RoundToLevel(float w, float inverse_step) {
+  constexpr float kMagic = 0x1.8p23f;
+  constexpr float kLimit = UniformQuantizer::kMaxLevel;
+  const float scaled = std::min(kLimit, std::max(-kLimit, w * inverse_step));
+  return static_cast<int8_t>(static_cast<int32_t>((scaled + kMagic) - kMagic));
+}
+
+void RoundRow(const float* w, uint32_t cols, float step, int8_t* levels) {
+  const float inverse_step = step > 0 ? 1.0f / step : 0.0f;
+  for (uint32_t c = 0; c < cols; ++c) levels[c] = RoundToLevel(w[c], inverse_step);
+}
+
+// Four histograms side by side: neighbouring equal levels would wait for each other's store.
+void CountRow(const int8_t* levels, uint32_t cols, std::array<LevelCounts, 4>& counts) {
+  for (uint32_t c = 0; c < cols; ++c) ++counts[c % 4][static_cast<size_t>(levels[c] - kMinCount)];
+}
+
+struct ScaleSums {
+  double weight_level = 0;
+  double level_level = 0;
+
+  void Add(double w, double level) {
+    weight_level += w * level;
+    level_level += level * level;
+  }
+  double Gain() const { return level_level > 0 ? weight_level / level_level : 0.0; }
+};
+
+struct RowPiece {
+  std::vector<Fix> fixes;
+  ScaleSums sums;
+};
+
+}  // namespace
+
+UniformQuantizer::UniformQuantizer(WeightView weights, std::vector<float> row_rms)
+    : weights_(weights), row_rms_(std::move(row_rms)) {
+  double square_sum = 0;
+  double inverse_sum = 0;
+  double log_sum = 0;
+  uint32_t live_rows = 0;
+  for (const float rms : row_rms_) {
+    const double square = double{rms} * rms;
+    square_sum += square;
+    if (rms == 0) continue;
+    ++live_rows;
+    inverse_sum += 1 / square;
+    log_sum += std::log2(square);
+  }
+  rms_ = static_cast<float>(std::sqrt(square_sum / weights_.rows));
+  const double saved_bits =
+      live_rows == 0 ? 0 : 0.5 * (std::log2(inverse_sum / live_rows) + log_sum / live_rows);
+  constexpr double kBitsPerScale = 16;
+  scale_kind_ = saved_bits > kBitsPerScale / weights_.cols ? ScaleKind::kRow : ScaleKind::kTensor;
+}
+
+Result<UniformQuantizer> UniformQuantizer::Create(WeightView weights, ThreadPool& pool) {
+  std::vector<float> row_rms(weights.rows);
+  ForRows(pool, weights.rows, [&](uint32_t begin, uint32_t end, size_t) {
+    for (uint32_t r = begin; r < end; ++r) {
+      double sum = 0;
+      for (uint32_t c = 0; c < weights.cols; ++c) sum += double{weights.Row(r)[c]} * weights.Row(r)[c];
+      row_rms[r] = static_cast<float>(std::sqrt(sum / weights.cols));
+    }
+  });
+  for (uint32_t r = 0; r < weights.rows; ++r) {
+    if (std::isfinite(row_rms[r])) continue;
+    return Error{ErrorCode::kInvalidArgument,
+                 "row " + std::to_string(r) +
+                     " holds a weight that is infinite or not a number; such a model cannot be "
+                     "quantized"};
+  }
+  return UniformQuantizer(weights, std::move(row_rms));
+}
+
+uint64_t UniformQuantizer::scale_bytes() const {
+  return sizeof(uint16_t) * (scale_kind_ == ScaleKind::kRow ? weights_.rows : 1);
+}
+
+float UniformQuantizer::StepOfRow(uint32_t row, double relative_step) const {
+  return static_cast<float>(relative_step *
+                            (scale_kind_ == ScaleKind::kRow ? row_rms_[row] : rms_));
+}
+
+LevelCounts UniformQuantizer::CountLevels(double relative_step, uint64_t max_weights,
+                                          ThreadPool& pool) const {
+  const uint64_t wanted_rows = std::max<uint64_t>(1, max_weights / weights_.cols);
+  const uint32_t stride =
+      static_cast<uint32_t>(std::max<uint64_t>(1, weights_.rows / wanted_rows));
+  const uint32_t rows = static_cast<uint32_t>(DivideRoundUp(weights_.rows, stride));
+  std::vector<std::array<LevelCounts, 4>> counts(pool.num_threads());
+  ForRows(pool, rows, [&](uint32_t begin, uint32_t end, size_t worker) {
+    std::vector<int8_t> levels(weights_.cols);
+    for (uint32_t i = begin; i < end; ++i) {
+      const uint32_t row = i * stride;
+      RoundRow(weights_.Row(row), weights_.cols, StepOfRow(row, relative_step), levels.data());
+      CountRow(levels.data(), weights_.cols, counts[worker]);
+    }
+  });
+  LevelCounts total{};
+  for (const auto& worker : counts) {
+    for (const LevelCounts& part : worker) {
+      for (size_t i = 0; i < total.size(); ++i) total[i] += part[i];
+    }
+  }
+  const double scale = static_cast<double>(weights_.rows) / rows;
+  for (uint64_t& count : total) {
+    count = static_cast<uint64_t>(std::llround(static_cast<double>(count) * scale));
+  }
+  return total;
+}
+
+Result<QuantizedTensor> UniformQuantizer::Quantize(double relative_step, ThreadPool& pool) const {
+  QuantizedTensor out;
+  out.rows = weights_.rows;
+  out.cols = weights_.cols;
+  out.grid = "ecq";
+  out.scale_kind = scale_kind_;
+  out.levels.resize(weights_.size());
+  std::vector<double> row_gains(weights_.rows);
+  std::vector<RowPiece> pieces(DivideRoundUp(weights_.rows, kRowsPerTask));
+
+  ForRows(pool, weights_.rows, [&](uint32_t begin, uint32_t end, size_t) {
+    RowPiece& piece = pieces[begin / kRowsPerTask];
+    for (uint32_t r = begin; r < end; ++r) {
+      const float* const w = weights_.Row(r);
+      int8_t* const levels = out.levels.data() + size_t{r} * weights_.cols;
+      const float step = StepOfRow(r, relative_step);
+      RoundRow(w, weights_.cols, step, levels);
+      ScaleSums sums;
+      for (uint32_t c = 0; c < weights_.cols; ++c) {
+        double integer = levels[c];
+        if (std::abs(levels[c]) == kMaxLevel) {
+          constexpr double kLargest = std::numeric_limits<int32_t>::max() / 2;
+          integer = std::clamp(std::nearbyint(double{w[c]} / step), -kLargest, kLargest);
+          const int32_t delta = static_cast<int32_t>(integer) - levels[c];
+          if (delta != 0) piece.fixes.push_back({r, c, delta});
+        }
+        sums.Add(w[c], integer);
+      }
+      row_gains[r] = sums.Gain();
+      piece.sums.weight_level += sums.weight_level;
+      piece.sums.level_level += sums.level_level;
+    }
+  });
+
+  ScaleSums all;
+  for (const RowPiece& piece : pieces) {
+    out.fixes.insert(out.fixes.end(), piece.fixes.begin(), piece.fixes.end());
+    all.weight_level += piece.sums.weight_level;
+    all.level_level += piece.sums.level_level;
+  }
+  if (static_cast<double>(out.fixes.size()) > kMaxFixShare * static_cast<double>(weights_.size())) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "at this rate " + std::to_string(out.fixes.size()) + " of " +
+                     std::to_string(weights_.size()) +
+                     " integers exceed 127; ask for fewer bits per weight (at most about 7)"};
+  }
+  StoreHalfScales(scale_kind_ == ScaleKind::kRow ? row_gains : std::vector<double>{all.Gain()}, &out);
+  return out;
+}
+
+double FindRelativeStep(const UniformQuantizer& quantizer, uint64_t num_weights,
+                        double target_bytes, const ByteEstimate& estimate, ThreadPool& pool) {
+  constexpr int kMaxSteps = 12;
+  constexpr double kTolerance = 0.0005;
+  constexpr uint64_t kSampleWeights = 1 << 20;
+  const double bits_per_byte = 8.0 / static_cast<double>(num_weights);
+
+  // sqrt(2 pi e) * 2^-R: the step at which a unit Gaussian has entropy R.
+  double log_step = 2.05 - target_bytes * bits_per_byte;
+  double slope = -1;  // bits per weight per unit of log_step
+  double best_step = log_step;
+  double best_difference = std::numeric_limits<double>::infinity();
+  double previous_step = 0;
+  double previous_bits = 0;
+  for (int i = 0; i < kMaxSteps; ++i) {
+    const LevelCounts counts =
+        quantizer.CountLevels(std::exp2(log_step), kSampleWeights, pool);
+    const double bits = (estimate(counts) - target_bytes) * bits_per_byte;
+    if (std::abs(bits) < best_difference) {
+      best_difference = std::abs(bits);
+      best_step = log_step;
+    }
+    if (std::abs(bits) <= kTolerance * target_bytes * bits_per_byte) break;
+    if (i > 0 && log_step != previous_step) {
+      slope = std::clamp((bits - previous_bits) / (log_step - previous_step), -2.0, -0.1);
+    }
+    previous_step = log_step;
+    previous_bits = bits;
+    log_step -= std::clamp(bits / slope, -3.0, 3.0);
+  }
+  return std::exp2(best_step);
+}
+
+}  // namespace ecq

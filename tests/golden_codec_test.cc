@@ -1,0 +1,174 @@
+// The encoders against the golden codestreams of tests/golden/codec, which a second implementation
+// wrote (tests/reference/make_golden_codec.py describes the format).
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "ecq/codec/codec.h"
+
+namespace ecq {
+namespace {
+
+struct GoldenTable {
+  uint32_t prob_bits = 0;
+  int32_t level_min = 0;
+  std::vector<uint32_t> freqs;
+  std::optional<uint32_t> rho;
+  std::vector<uint8_t> record;
+};
+
+struct GoldenCase {
+  std::string name;
+  std::string codec;
+  uint32_t raw_bits = 0;
+  int32_t raw_level_min = 0;
+  uint32_t lanes = 0;
+  uint32_t blocks_per_tile = 0;
+  uint32_t rows = 0;
+  uint32_t cols = 0;
+  std::vector<GoldenTable> tables;
+  std::vector<ColumnSpan> spans;  // table: index in `tables`
+  std::vector<int8_t> levels;
+  std::vector<std::vector<uint8_t>> tiles;
+};
+
+template <typename T, typename As = T>
+void ReadNumbers(std::istream& line, std::vector<T>& out) {
+  for (As value; line >> value;) out.push_back(static_cast<T>(value));
+}
+
+void ReadHex(std::istream& line, std::vector<uint8_t>& out) {
+  line >> std::hex;
+  ReadNumbers<uint8_t, uint32_t>(line, out);
+}
+
+// Reads one line into `c`. False if the keyword is unknown.
+bool ReadField(const std::string& keyword, std::istream& line, GoldenCase& c) {
+  if (keyword == "codec") {
+    line >> c.codec >> c.raw_bits >> c.raw_level_min;
+  } else if (keyword == "lanes") {
+    line >> c.lanes;
+  } else if (keyword == "blocks_per_tile") {
+    line >> c.blocks_per_tile;
+  } else if (keyword == "shape") {
+    line >> c.rows >> c.cols;
+  } else if (keyword == "table") {
+    GoldenTable& table = c.tables.emplace_back();
+    line >> table.prob_bits >> table.level_min;
+    ReadNumbers(line, table.freqs);
+  } else if (keyword == "gaussian") {
+    line >> c.tables.back().rho.emplace();
+  } else if (keyword == "record") {
+    ReadHex(line, c.tables.back().record);
+  } else if (keyword == "span") {
+    uint32_t columns, table;
+    line >> columns >> table;
+    const uint32_t begin = c.spans.empty() ? 0 : c.spans.back().end;
+    c.spans.push_back({begin, begin + columns, table, c.tables.at(table).prob_bits});
+  } else if (keyword == "level") {
+    ReadNumbers<int8_t, int32_t>(line, c.levels);
+  } else if (keyword == "tile") {
+    c.tiles.emplace_back();
+  } else if (keyword == "bytes") {
+    ReadHex(line, c.tiles.back());
+  } else {
+    return false;
+  }
+  return true;
+}
+
+std::vector<GoldenCase> ReadCases(const std::string& file) {
+  const auto path = std::filesystem::path(ECQ_SOURCE_DIR) / "tests/golden/codec" / file;
+  std::ifstream in(path);
+  EXPECT_TRUE(in.good()) << path;
+  std::vector<GoldenCase> cases;
+  for (std::string text; std::getline(in, text);) {
+    std::istringstream line(text.substr(0, text.find('#')));
+    std::string keyword;
+    if (!(line >> keyword) || keyword == "end") continue;
+    if (keyword == "case") {
+      line >> cases.emplace_back().name;
+    } else {
+      EXPECT_TRUE(ReadField(keyword, line, cases.back())) << file << ": " << text;
+    }
+  }
+  return cases;
+}
+
+// The table of the file, checked against its frequencies and, for a Gaussian, its parameter.
+FrequencyTable MakeTable(const GoldenTable& golden) {
+  std::span<const uint8_t> bytes = golden.record;
+  auto table = FrequencyTable::Parse(bytes);
+  EXPECT_TRUE(table.ok()) << table.error().message;
+  EXPECT_TRUE(bytes.empty());
+  EXPECT_EQ(table->prob_bits(), golden.prob_bits);
+  EXPECT_EQ(table->level_min(), golden.level_min);
+  EXPECT_EQ(table->num_levels(), golden.freqs.size());
+  for (size_t i = 0; i < golden.freqs.size(); ++i) {
+    EXPECT_EQ(table->Freq(golden.level_min + static_cast<int32_t>(i)), golden.freqs[i]);
+  }
+  std::vector<uint8_t> record;
+  table->AppendTo(record);
+  EXPECT_EQ(record, golden.record);
+  if (golden.rho) {
+    const auto made =
+        FrequencyTable::Gaussian(*golden.rho, golden.level_min,
+                                 static_cast<uint32_t>(golden.freqs.size()), golden.prob_bits);
+    EXPECT_TRUE(made.ok() && *made == *table);
+  }
+  return std::move(table).value();
+}
+
+void CheckCase(const GoldenCase& c) {
+  ASSERT_EQ(c.levels.size(), size_t{c.rows} * c.cols);
+  CodecPlan plan;
+  std::vector<ColumnSpan> spans = c.spans;
+  const auto codec = CodecFromName(c.codec);
+  ASSERT_TRUE(codec.ok());
+  plan.codec = *codec;
+  plan.raw_bits = c.raw_bits;
+  plan.raw_level_min = c.raw_level_min;
+  for (ColumnSpan& span : spans) {
+    plan.tables.push_back(MakeTable(c.tables.at(span.table)));
+    span.table = static_cast<uint32_t>(plan.tables.size() - 1);
+  }
+  const auto encoder = GetCodec(*codec).make_encoder(plan, spans, c.lanes);
+  const uint32_t tile_rows = c.lanes * c.blocks_per_tile;
+  ASSERT_EQ(c.tiles.size(), (c.rows + tile_rows - 1) / tile_rows);
+  std::vector<uint8_t> all;
+  std::vector<uint8_t> expected;
+  for (size_t tile = 0; tile < c.tiles.size(); ++tile) {
+    const uint32_t row = static_cast<uint32_t>(tile) * tile_rows;
+    encoder->Encode(
+        {c.levels.data() + size_t{row} * c.cols, c.cols, std::min(tile_rows, c.rows - row), c.cols},
+        all);
+    expected.insert(expected.end(), c.tiles[tile].begin(), c.tiles[tile].end());
+    EXPECT_EQ(all, expected) << "tile " << tile;
+  }
+}
+
+class GoldenCodecTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenCodecTest, EncodersGiveTheGoldenBytes) {
+  const std::vector<GoldenCase> cases = ReadCases(GetParam());
+  EXPECT_GE(cases.size(), 10u);
+  for (const GoldenCase& c : cases) {
+    SCOPED_TRACE(c.name);
+    CheckCase(c);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GoldenCodecTest,
+                         testing::Values("rans_counts.txt", "rans_tables.txt", "rans_shapes.txt",
+                                         "raw.txt"),
+                         [](const auto& param) {
+                           const std::string file = param.param;
+                           return file.substr(0, file.find('.'));
+                         });
+
+}  // namespace
+}  // namespace ecq

@@ -1,0 +1,251 @@
+#include "tests/golden_models.h"
+
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "ecq/base/bytes.h"
+#include "ecq/base/half.h"
+#include "ecq/base/rng.h"
+#include "ecq/codec/codec.h"
+#include "ecq/format/ecq_writer.h"
+
+namespace ecq {
+namespace {
+
+// A matrix before coding: what a test wants it to be.
+struct Recipe {
+  std::string name;
+  uint32_t rows;
+  uint32_t cols;
+  uint32_t lanes;
+  uint32_t blocks_per_tile;
+  uint32_t raw_bits = 0;  // 0: rans
+  int32_t raw_level_min = 0;
+  std::vector<ColumnSpan> spans = {};  // rans: with a table each
+  std::vector<FrequencyTable> tables = {};
+  ScaleKind scale_kind = ScaleKind::kRow;
+  uint32_t group_size = 0;
+  int32_t scale_exponent = -6;
+  bool biases = false;
+  std::vector<Fix> fixes = {};
+  bool columns = false;        // column scales and order
+  std::vector<int8_t> levels = {};  // drawn at random if empty
+};
+
+FrequencyTable Gaussian(uint32_t rho_q32, int32_t reach, uint32_t prob_bits) {
+  return *FrequencyTable::Gaussian(rho_q32, -reach, static_cast<uint32_t>(2 * reach + 1),
+                                   prob_bits);
+}
+
+std::vector<int8_t> DrawLevels(const Recipe& recipe, Rng& rng) {
+  std::vector<int8_t> levels(size_t{recipe.rows} * recipe.cols);
+  if (recipe.raw_bits > 0) {
+    for (int8_t& level : levels) {
+      level = static_cast<int8_t>(recipe.raw_level_min +
+                                  static_cast<int32_t>(rng.Below(1u << recipe.raw_bits)));
+    }
+    return levels;
+  }
+  for (const ColumnSpan& span : recipe.spans) {
+    const std::vector<RansSlot> slots = recipe.tables[span.table].Slots();
+    for (uint32_t row = 0; row < recipe.rows; ++row) {
+      for (uint32_t col = span.begin; col < span.end; ++col) {
+        levels[size_t{row} * recipe.cols + col] =
+            static_cast<int8_t>(slots[rng.Below(slots.size())].level);
+      }
+    }
+  }
+  return levels;
+}
+
+std::vector<uint16_t> DrawHalves(size_t size, float low, Rng& rng) {
+  std::vector<uint16_t> halves(size);
+  for (uint16_t& half : halves) half = FloatToHalf(low + static_cast<float>(rng.Below(64)) / 64.0f);
+  return halves;
+}
+
+PackedDesc DescOf(const Recipe& recipe) {
+  PackedDesc desc{};
+  desc.rows = recipe.rows;
+  desc.cols = recipe.cols;
+  desc.lanes = recipe.lanes;
+  desc.blocks_per_tile = recipe.blocks_per_tile;
+  desc.num_tiles = static_cast<uint32_t>(DivideRoundUp(desc.rows, TileRows(desc)));
+  desc.codec = recipe.raw_bits > 0 ? CodecId::kRaw : CodecId::kRans;
+  desc.raw_bits = recipe.raw_bits;
+  desc.raw_level_min = recipe.raw_level_min;
+  const bool group = recipe.scale_kind == ScaleKind::kGroup;
+  desc.group_size = group ? recipe.group_size : recipe.cols;
+  desc.scale_groups = static_cast<uint32_t>(DivideRoundUp(recipe.cols, desc.group_size));
+  desc.has_bias = recipe.biases;
+  return desc;
+}
+
+void EncodeTiles(const Recipe& recipe, const std::vector<int8_t>& levels,
+                 const PackedTensor& packed, PackedTensor::Storage& storage) {
+  const PackedDesc& desc = packed.desc;
+  CodecPlan plan;
+  plan.codec = desc.codec;
+  plan.raw_bits = desc.raw_bits;
+  plan.raw_level_min = desc.raw_level_min;
+  plan.tables = packed.tables;
+  const auto encoder = GetCodec(desc.codec).make_encoder(plan, packed.spans, desc.lanes);
+  storage.index.push_back(0);
+  for (uint32_t tile = 0; tile < desc.num_tiles; ++tile) {
+    const uint32_t row = TileRowBegin(desc, tile);
+    encoder->Encode({levels.data() + size_t{row} * recipe.cols, recipe.cols,
+                     TileRowEnd(desc, tile) - row, recipe.cols},
+                    storage.payload);
+    storage.index.push_back(static_cast<uint32_t>(storage.payload.size() / kIndexUnitBytes));
+  }
+  storage.payload.resize(AlignUp(storage.payload.size(), kPayloadAlignment) + kPayloadReadPadding);
+}
+
+GoldenMatrix Make(const Recipe& recipe, uint64_t seed) {
+  Rng rng(seed);
+  const std::vector<int8_t> levels =
+      recipe.levels.empty() ? DrawLevels(recipe, rng) : recipe.levels;
+  GoldenMatrix matrix;
+  matrix.name = recipe.name;
+  matrix.integers.assign(levels.begin(), levels.end());
+  for (const Fix& fix : recipe.fixes) {
+    matrix.integers[size_t{fix.row} * recipe.cols + fix.col] += fix.delta;
+  }
+
+  PackedTensor& packed = matrix.packed;
+  packed.grid = "golden";
+  packed.desc = DescOf(recipe);
+  packed.scale_kind = recipe.scale_kind;
+  packed.scale_exponent = recipe.scale_exponent;
+  packed.spans = recipe.spans;
+  if (packed.spans.empty()) packed.spans.push_back({0, recipe.cols, 0, 0});
+  packed.desc.num_spans = static_cast<uint32_t>(packed.spans.size());
+  if (recipe.raw_bits == 0) {
+    for (ColumnSpan& span : packed.spans) {
+      packed.tables.push_back(recipe.tables[span.table]);
+      span.prob_bits = packed.tables.back().prob_bits();
+      span.table = static_cast<uint32_t>(packed.tables.size() - 1);
+    }
+  }
+  auto storage = std::make_shared<PackedTensor::Storage>();
+  EncodeTiles(recipe, levels, packed, *storage);
+  const size_t num_scales =
+      recipe.scale_kind == ScaleKind::kTensor ? 1 : size_t{recipe.rows} * packed.desc.scale_groups;
+  storage->scales = DrawHalves(num_scales, 0.5f, rng);
+  if (recipe.biases) storage->biases = DrawHalves(num_scales, -0.5f, rng);
+  storage->fixes = recipe.fixes;
+  if (recipe.columns) {
+    storage->col_scales = DrawHalves(recipe.cols, 1.0f, rng);
+    for (uint32_t i = 0; i < recipe.cols; ++i) storage->col_order.push_back(i);
+    for (uint32_t i = recipe.cols; i > 1; --i) {
+      std::swap(storage->col_order[i - 1], storage->col_order[rng.Below(i)]);
+    }
+  }
+  packed.payload = std::span(storage->payload).first(storage->payload.size() - kPayloadReadPadding);
+  packed.index = storage->index;
+  packed.scales = storage->scales;
+  packed.biases = storage->biases;
+  packed.fixes = storage->fixes;
+  packed.col_scales = storage->col_scales;
+  packed.col_order = storage->col_order;
+  packed.storage = std::move(storage);
+  return matrix;
+}
+
+// The worked example of docs/format.md.
+GoldenModel Example() {
+  const uint64_t counts[] = {64, 128, 64};
+  Recipe recipe{.name = "w", .rows = 3, .cols = 4, .lanes = 2, .blocks_per_tile = 2};
+  recipe.spans = {{0, 4, 0, 0}};
+  recipe.tables = {*FrequencyTable::FromCounts(counts, -1, 8)};
+  recipe.levels = {0, 1, 0, -1, 1, 1, -1, 0, 0, 0, -1, 1};
+  recipe.scale_kind = ScaleKind::kTensor;
+  return {"example.ecq", {Make(recipe, 1)}};
+}
+
+GoldenModel Raw() {
+  Recipe narrow{.name = "narrow.weight", .rows = 9, .cols = 37, .lanes = 4, .blocks_per_tile = 2};
+  narrow.raw_bits = 3;
+  narrow.raw_level_min = -4;
+  narrow.scale_kind = ScaleKind::kTensor;
+  Recipe wide{.name = "wide.weight", .rows = 33, .cols = 64, .lanes = 32, .blocks_per_tile = 1};
+  wide.raw_bits = 8;
+  wide.raw_level_min = -128;
+  return {"raw.ecq", {Make(narrow, 2), Make(wide, 3)}};
+}
+
+GoldenModel Rans() {
+  const FrequencyTable table = Gaussian(3'900'000'000u, 12, 12);
+  Recipe lanes4{.name = "lanes4.weight", .rows = 31, .cols = 20, .lanes = 4, .blocks_per_tile = 3};
+  lanes4.spans = {{0, 20, 0, 0}};
+  lanes4.tables = {table};
+  Recipe lanes32 = lanes4;
+  lanes32.name = "lanes32.weight";
+  lanes32.rows = 65;
+  lanes32.cols = 48;
+  lanes32.lanes = 32;
+  lanes32.blocks_per_tile = 1;
+  lanes32.spans = {{0, 48, 0, 0}};
+  Recipe lane1 = lanes4;
+  lane1.name = "lane1.weight";
+  lane1.rows = 1;
+  lane1.cols = 100;
+  lane1.lanes = 1;
+  lane1.blocks_per_tile = 1;
+  lane1.spans = {{0, 100, 0, 0}};
+  lane1.tables = {Gaussian(3'000'000'000u, 3, 14)};
+  return {"rans.ecq", {Make(lanes4, 4), Make(lanes32, 5), Make(lane1, 6)}};
+}
+
+GoldenModel Groups() {
+  Recipe raw{.name = "raw.weight", .rows = 10, .cols = 36, .lanes = 8, .blocks_per_tile = 1};
+  raw.raw_bits = 4;
+  raw.scale_kind = ScaleKind::kGroup;
+  raw.group_size = 8;
+  raw.biases = true;
+  Recipe rans = raw;
+  rans.name = "rans.weight";
+  rans.raw_bits = 0;
+  rans.spans = {{0, 36, 0, 0}};
+  rans.tables = {Gaussian(4'000'000'000u, 8, 10)};
+  rans.scale_exponent = 3;
+  return {"groups.ecq", {Make(raw, 7), Make(rans, 8)}};
+}
+
+GoldenModel Columns() {
+  Recipe recipe{.name = "w.weight", .rows = 18, .cols = 30, .lanes = 4, .blocks_per_tile = 2};
+  recipe.spans = {{0, 17, 0, 0}, {17, 30, 1, 0}};
+  recipe.tables = {Gaussian(3'800'000'000u, 6, 11), Gaussian(4'200'000'000u, 20, 12)};
+  recipe.fixes = {{0, 0, 300}, {3, 29, -12'000}, {17, 0, 1}, {17, 1, -1}};
+  recipe.columns = true;
+  Recipe other{.name = "v.weight", .rows = 5, .cols = 3, .lanes = 1, .blocks_per_tile = 4};
+  other.raw_bits = 1;
+  other.fixes = {{4, 2, 1 << 24}};
+  return {"columns.ecq", {Make(recipe, 9), Make(other, 10)}};
+}
+
+}  // namespace
+
+std::vector<GoldenModel> GoldenModels() { return {Example(), Raw(), Rans(), Groups(), Columns()}; }
+
+Status WriteGoldenModel(const GoldenModel& model, const std::filesystem::path& path) {
+  const EcqFileInfo info{"ecq golden", "test", {{"none", 0, std::string(64, '0')}}};
+  ECQ_TRY(EcqWriter writer, EcqWriter::Create(path, info, /*overwrite=*/true));
+  for (const GoldenMatrix& matrix : model.matrices) {
+    ECQ_RETURN_IF_ERROR(writer.AddMatrix(matrix.name, matrix.packed));
+  }
+  const float norm[] = {1.0f, -0.5f, 0.25f};
+  std::vector<uint8_t> norm_bytes(sizeof(norm));
+  std::memcpy(norm_bytes.data(), norm, sizeof(norm));
+  ECQ_RETURN_IF_ERROR(writer.AddPlain("norm", DType::kF32, {3}, norm_bytes));
+  const std::string config = "{}\n";
+  ECQ_RETURN_IF_ERROR(writer.AddFile(
+      kConfigFile, {reinterpret_cast<const uint8_t*>(config.data()), config.size()}));
+  ECQ_RETURN_IF_ERROR(writer.Finish());
+  return OkStatus();
+}
+
+}  // namespace ecq

@@ -1,0 +1,35 @@
+// make_golden DIRECTORY: writes the golden files and their manifest (file, matrix, SHA-256 of the
+// integers).
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "ecq/format/sha256.h"
+#include "tests/golden_models.h"
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: make_golden DIRECTORY\n");
+    return 2;
+  }
+  const std::filesystem::path directory = argv[1];
+  std::FILE* manifest = std::fopen((directory / "manifest.txt").c_str(), "w");
+  if (manifest == nullptr) {
+    std::perror("make_golden: manifest.txt");
+    return 1;
+  }
+  for (const ecq::GoldenModel& model : ecq::GoldenModels()) {
+    const ecq::Status status = ecq::WriteGoldenModel(model, directory / model.file);
+    if (!status.ok()) {
+      std::fprintf(stderr, "make_golden: %s\n", status.error().message.c_str());
+      return 1;
+    }
+    for (const ecq::GoldenMatrix& matrix : model.matrices) {
+      const std::string sha =
+          ecq::Sha256Hex({reinterpret_cast<const uint8_t*>(matrix.integers.data()),
+                          matrix.integers.size() * sizeof(int32_t)});
+      std::fprintf(manifest, "%s %s %s\n", model.file.c_str(), matrix.name.c_str(), sha.c_str());
+    }
+  }
+  return std::fclose(manifest) == 0 ? 0 : 1;
+}

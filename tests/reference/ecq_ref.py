@@ -1,0 +1,344 @@
+#!/usr/bin/env python3
+"""A second, slow implementation of the .ecq format, written from docs/format.md alone.
+
+Plain Python 3; section numbers in comments are those of docs/format.md.
+
+    ecq_ref.py list FILE               matrices, their shapes and codecs
+    ecq_ref.py sha256 FILE             SHA-256 of the integers of every matrix: int32, little-endian,
+                                       row by row, columns as stored
+    ecq_ref.py weights FILE MATRIX     the weights, one row a line, columns as in the model
+    ecq_ref.py resave IN OUT           the same tensors sorted by name and packed without alignment,
+                                       as other safetensors tools may leave them
+"""
+
+import hashlib
+import json
+import math
+import struct
+import sys
+
+try:
+    import xxhash
+except ImportError:
+    xxhash = None
+
+READER_VERSION = 1
+DTYPE_BYTES = {"U8": 1, "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4}
+STATE_START = 1 << 16
+
+
+class FormatError(Exception):
+    """The file breaks a rule; `code` is one of section 8."""
+
+    def __init__(self, code, what):
+        super().__init__(f"{code}: {what}")
+        self.code = code
+
+
+def check(condition, code, what):
+    if not condition:
+        raise FormatError(code, what)
+
+
+def no_duplicates(pairs):
+    check(len({key for key, _ in pairs}) == len(pairs), "bad header", "duplicate key")
+    return dict(pairs)
+
+
+def parse_json(text):
+    try:
+        return json.loads(text, object_pairs_hook=no_duplicates)
+    except ValueError as error:
+        raise FormatError("bad header", str(error)) from error
+
+
+# Section 5: symbol tables.
+
+
+class Table:
+    """Frequencies freqs[i] of the levels level_min + i; they sum to 2^prob_bits."""
+
+    def __init__(self, prob_bits, level_min, freqs, record):
+        self.prob_bits, self.level_min, self.freqs, self.record = prob_bits, level_min, freqs, record
+        self.cums = [sum(freqs[:i]) for i in range(len(freqs))]
+        self.slots = [i for i, freq in enumerate(freqs) for _ in range(freq)]
+
+
+def gaussian_freqs(rho, prob_bits, level_min, n):  # 5.2
+    w, f, s = [1 << 31], rho, (rho * rho) >> 32
+    for j in range(1, 129):
+        w.append((w[j - 1] * f) >> 32)
+        f = (f * s) >> 32
+    levels = range(level_min, level_min + n)
+    total = sum(w[abs(v)] for v in levels)
+    freqs = [1 + (w[abs(v)] * ((1 << prob_bits) - n)) // total for v in levels]
+    freqs[-level_min] += (1 << prob_bits) - sum(freqs)
+    return freqs
+
+
+def read_table(data, at):
+    """The record at data[at:] and the position after it."""
+    start = at
+    check(at + 4 <= len(data), "bad table", "record cut off")
+    kind, prob_bits, level_min, n = struct.unpack_from("<BBbB", data, at)
+    at, n = at + 4, n + 1
+    check(8 <= prob_bits <= 14 and level_min + n - 1 <= 127, "bad table", "parameters out of range")
+    if kind == 2:
+        check(at + 4 <= len(data), "bad table", "record cut off")
+        check(level_min <= 0 < level_min + n and n <= 1 << prob_bits, "bad table", "no level 0")
+        freqs = gaussian_freqs(struct.unpack_from("<I", data, at)[0], prob_bits, level_min, n)
+        at += 4
+    else:
+        check(kind == 1, "bad table", f"kind {kind}")
+        freqs = []
+        for _ in range(n):
+            freq = shift = 0
+            while True:  # LEB128
+                check(at < len(data) and shift < 21, "bad table", "bad frequency")
+                freq |= (data[at] & 127) << shift
+                shift, at = shift + 7, at + 1
+                if data[at - 1] < 128:
+                    break
+            freqs.append(freq)
+        check(sum(freqs) == 1 << prob_bits, "bad table", f"sum {sum(freqs)}")
+    return Table(prob_bits, level_min, freqs, bytes(data[start:at])), at
+
+
+# Section 4: codestreams. A tile is a list of rows of levels; `cut` gives its blocks.
+
+
+def cut(rows, lanes):
+    """The blocks of a tile of `rows` rows, as ranges of its rows."""
+    return [range(r, min(r + lanes, rows)) for r in range(0, rows, lanes)]
+
+
+def decode_raw(data, rows, cols, lanes, bits, level_min):  # 4.1
+    levels = [[0] * cols for _ in range(rows)]
+    at = 0
+    for block in cut(rows, lanes):
+        for group in range(0, cols, 32):
+            need = 4 * bits * len(block)
+            check(at + need <= len(data), "bad layout", "tile too short")
+            words = struct.unpack_from(f"<{bits * len(block)}I", data, at)
+            at += need
+            for lane, row in enumerate(block):
+                string = sum(words[k * len(block) + lane] << (32 * k) for k in range(bits))
+                for i in range(min(32, cols - group)):
+                    levels[row][group + i] = level_min + (string >> (i * bits) & ((1 << bits) - 1))
+    return levels
+
+
+def decode_rans(data, rows, cols, lanes, column_tables):  # 4.2
+    levels = [[0] * cols for _ in range(rows)]
+    active = min(lanes, rows)
+    check(len(data) >= 4 * active, "bad layout", "tile too short")
+    states = list(struct.unpack_from(f"<{active}I", data))
+    words = struct.unpack(f"<{(len(data) - 4 * active) // 2}H", data[4 * active :])
+    at = 0
+    for block in cut(rows, lanes):
+        for col in range(cols):
+            table = column_tables[col]
+            for lane, row in enumerate(block):
+                slot = states[lane] % (1 << table.prob_bits)
+                i = table.slots[slot]
+                levels[row][col] = table.level_min + i
+                states[lane] = (
+                    table.freqs[i] * (states[lane] >> table.prob_bits) + slot - table.cums[i]
+                )
+            for lane in range(len(block)):
+                if states[lane] < 1 << 16:
+                    states[lane] = states[lane] << 16 | (words[at] if at < len(words) else 0)
+                    at += 1
+    check(all(state == STATE_START for state in states), "corrupt", "final state")
+    rest = words[at:]
+    check(at <= len(words) and (rest == () or rest == (0,)), "corrupt", "end of the tile")
+    return levels
+
+
+def encode_raw(levels, lanes, bits, level_min):
+    out = b""
+    for block in cut(len(levels), lanes):
+        for group in range(0, len(levels[0]), 32):
+            strings = []
+            for row in block:
+                symbols = [level - level_min for level in levels[row][group : group + 32]]
+                strings.append(sum(symbol << (i * bits) for i, symbol in enumerate(symbols)))
+            for k in range(bits):
+                for string in strings:
+                    out += struct.pack("<I", string >> (32 * k) & 0xFFFFFFFF)
+    return out
+
+
+def encode_rans(levels, lanes, column_tables):
+    """(states, words): everything runs backwards, with the steps of 4.2 undone one by one."""
+    rows, cols = len(levels), len(levels[0])
+    states, words = [STATE_START] * min(lanes, rows), []
+    for block in reversed(cut(rows, lanes)):
+        for col in reversed(range(cols)):
+            table = column_tables[col]
+            for lane in reversed(range(len(block))):
+                i = levels[block[lane]][col] - table.level_min
+                freq, x = table.freqs[i], states[lane]
+                # The decoder takes a word exactly if this push alone would leave 32 bits.
+                if ((x // freq) << table.prob_bits) + x % freq + table.cums[i] >= 1 << 32:
+                    words.append(x & 0xFFFF)
+                    x >>= 16
+                states[lane] = ((x // freq) << table.prob_bits) + x % freq + table.cums[i]
+    return states, words[::-1]
+
+
+# Sections 1 to 3: the container and the matrices.
+
+
+class EcqFile:
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            self.data = file.read()
+        check(len(self.data) >= 9, "truncated", "no header")
+        header_bytes = struct.unpack_from("<Q", self.data)[0]
+        check(0 < header_bytes <= 100_000_000, "bad magic", "header length")
+        check(8 + header_bytes <= len(self.data), "truncated", "header")
+        try:
+            header = parse_json(self.data[8 : 8 + header_bytes].decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise FormatError("bad header", str(error)) from error
+        self.metadata = header.pop("__metadata__", {})
+        check(self.metadata.get("format") == "ecq", "bad magic", "format")
+        minimum = int(self.metadata["ecq.min_reader"])
+        check(minimum <= READER_VERSION, "unsupported version", str(minimum))
+        self.tensors = header
+        self.section = 8 + header_bytes
+        self.check_cover()
+        self.records = parse_json(self.metadata["ecq.matrices"])
+        self.tables, at = [], 0
+        packed_tables = self.bytes("ecq.tables") if "ecq.tables" in self.tensors else b""
+        while at < len(packed_tables):
+            table, at = read_table(packed_tables, at)
+            self.tables.append(table)
+
+    def check_cover(self):
+        end = 0
+        for entry in sorted(self.tensors.values(), key=lambda entry: entry["data_offsets"]):
+            size = math.prod(entry["shape"]) * DTYPE_BYTES[entry["dtype"]]
+            check(entry["data_offsets"] == [end, end + size], "bad layout", "gap or overlap")
+            end += size
+        check(self.section + end <= len(self.data), "truncated", "data section")
+        check(self.section + end == len(self.data), "bad layout", "bytes after the last tensor")
+
+    def bytes(self, name):
+        begin, end = self.tensors[name]["data_offsets"]
+        return self.data[self.section + begin : self.section + end]
+
+    def values(self, name):
+        """A flat tuple, or None if there is no such tensor."""
+        if name not in self.tensors:
+            return None
+        code = {"U8": "B", "F16": "e", "I32": "i", "U32": "I"}[self.tensors[name]["dtype"]]
+        data = self.bytes(name)
+        return struct.unpack(f"<{len(data) // struct.calcsize(code)}{code}", data)
+
+    def check_hashes(self):
+        """False if they cannot be checked here."""
+        if xxhash is None:
+            return False
+        hashes = parse_json(self.metadata["ecq.hashes"])
+        texts = {name: self.bytes(name) for name in self.tensors}
+        texts["ecq.matrices"] = self.metadata["ecq.matrices"].encode("utf-8")
+        check(hashes.keys() == texts.keys(), "bad header", "a tensor without hash, or a hash too much")
+        for name, text in texts.items():
+            check(xxhash.xxh3_64_hexdigest(text) == hashes[name], "corrupt", name)
+        return True
+
+    def integers(self, name):
+        """Rows of the integers of a matrix, columns as stored (section 6)."""
+        record = self.records[name]
+        rows, cols = record["shape"]
+        lanes = record["lanes"]
+        tile_rows = lanes * record["blocks_per_tile"]
+        data, index = self.bytes(name + ".ecq_data"), self.values(name + ".ecq_index")
+        check(len(index) == -(-rows // tile_rows) + 1 and index[0] == 0, "bad layout", "index")
+        check(len(data) == -(-4 * index[-1] // 16) * 16, "bad layout", "size of the codestreams")
+        integers = []
+        for tile, row in enumerate(range(0, rows, tile_rows)):
+            stream = data[4 * index[tile] : 4 * index[tile + 1]]
+            size = min(tile_rows, rows - row)
+            if record["codec"] == "raw":
+                integers += decode_raw(
+                    stream, size, cols, lanes, record["bits"], record["level_min"]
+                )
+            else:
+                check(record["codec"] == "rans", "unsupported codec", record["codec"])
+                spans = record["spans"]
+                check(all(t < len(self.tables) for _, t in spans), "bad table", "table number")
+                column_tables = [self.tables[t] for count, t in spans for _ in range(count)]
+                check(len(column_tables) == cols, "bad layout", "spans")
+                integers += decode_rans(stream, size, cols, lanes, column_tables)
+        fixes = self.values(name + ".ecq_fixes") or ()
+        for i in range(0, len(fixes), 3):
+            integers[fixes[i]][fixes[i + 1]] += fixes[i + 2]
+        return integers
+
+    def weights(self, name):
+        """Rows of the weights, columns as in the model (section 6)."""
+        record = self.records[name]
+        rows, cols = record["shape"]
+        power = 2.0 ** record["scale_exponent"]
+        scales, biases = self.values(name + ".ecq_scale"), self.values(name + ".ecq_bias")
+        col_scales = self.values(name + ".ecq_col_scale") or [1.0] * cols
+        order = self.values(name + ".ecq_col_order") or range(cols)
+
+        def place(r, c):
+            if record["scale"] == "tensor":
+                return 0
+            return r if record["scale"] == "row" else c // record["group_size"] * rows + r
+
+        out = [[0.0] * cols for _ in range(rows)]
+        for r, row in enumerate(self.integers(name)):
+            for c, integer in enumerate(row):
+                bias = biases[place(r, c)] * power if biases else 0.0
+                weight = scales[place(r, c)] * power * integer + bias
+                out[r][order[c]] = weight * col_scales[c]
+        return out
+
+
+def integers_sha256(integers):
+    sha = hashlib.sha256()
+    for row in integers:
+        sha.update(struct.pack(f"<{len(row)}i", *row))
+    return sha.hexdigest()
+
+
+def resave(source, path):
+    ecq = EcqFile(source)
+    header, data = {"__metadata__": ecq.metadata}, b""
+    for name in sorted(ecq.tensors):
+        part = ecq.bytes(name)
+        header[name] = dict(ecq.tensors[name], data_offsets=[len(data), len(data) + len(part)])
+        data += part
+    text = json.dumps(header, separators=(",", ":")).encode("utf-8")
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def main(arguments):
+    if len(arguments) < 2 or arguments[0] not in ("list", "sha256", "weights", "resave"):
+        sys.exit(__doc__)
+    command, path = arguments[:2]
+    if command == "resave":
+        return resave(path, arguments[2])
+    ecq = EcqFile(path)
+    if not ecq.check_hashes():
+        print("hashes NOT checked: the Python module xxhash is missing", file=sys.stderr)
+    if command == "weights":
+        for row in ecq.weights(arguments[2]):
+            print(*row)
+    for name, record in ecq.records.items():
+        if command == "list":
+            print(name, record["shape"], record["codec"], record["grid"])
+        elif command == "sha256":
+            print(name, integers_sha256(ecq.integers(name)))
+    return None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Writes the golden vectors of tests/golden/codec with the encoder of ecq_ref.py.
+
+    make_golden_codec.py DIRECTORY
+
+Every case is encoded, decoded again and compared before it is written. The format is line by line,
+`#` starts a comment:
+
+    case NAME
+    codec rans | raw BITS LEVEL_MIN
+    lanes L / blocks_per_tile B / shape ROWS COLUMNS
+    table PROB_BITS LEVEL_MIN FREQUENCY...     rans: the tables, numbered from 0
+    gaussian RHO                               if the table above is of kind 2
+    record HEX...                              its record
+    span COLUMNS TABLE
+    level NUMBER...                            one line for each row
+    tile                                       the codestream of the next tile follows
+    bytes HEX...
+    end
+"""
+
+import random
+import struct
+import sys
+
+import ecq_ref
+
+
+def leb128(value):
+    out = []
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out + [value])
+
+
+def stored(prob_bits, level_min, freqs):
+    record = struct.pack("<BBbB", 1, prob_bits, level_min, len(freqs) - 1)
+    return record + b"".join(map(leb128, freqs))
+
+
+def gaussian(prob_bits, level_min, num_levels, rho):
+    return struct.pack("<BBbBI", 2, prob_bits, level_min, num_levels - 1, rho)
+
+
+def hex_bytes(data):
+    return " ".join(f"{byte:02x}" for byte in data)
+
+
+def random_levels(rng, rows, spans, tables):
+    """Levels drawn from the tables of their columns."""
+    out = []
+    for _ in range(rows):
+        row = []
+        for columns, number in spans:
+            table = tables[number]
+            row += [table.level_min + rng.choice(table.slots) for _ in range(columns)]
+        out.append(row)
+    return out
+
+
+class Writer:
+    def __init__(self, path, title):
+        self.file = open(path, "w", encoding="ascii")
+        self.say(f"# {title} Made by tests/reference/make_golden_codec.py.")
+
+    def say(self, line):
+        print(line, file=self.file)
+
+    def head(self, name, codec, lanes, blocks, levels):
+        self.say(f"\ncase {name}\ncodec {codec}\nlanes {lanes}\nblocks_per_tile {blocks}")
+        self.say(f"shape {len(levels)} {len(levels[0])}")
+
+    def levels(self, levels):
+        for row in levels:
+            self.say("level " + " ".join(map(str, row)))
+
+    def tiles(self, levels, lanes, blocks):
+        size = lanes * blocks
+        for begin in range(0, len(levels), size):
+            self.say(f"tile  # rows {begin} to {min(begin + size, len(levels)) - 1}")
+            yield levels[begin : begin + size]
+
+    def data(self, data, comment, per_line):
+        for i in range(0, len(data), per_line):
+            self.say(f"bytes {hex_bytes(data[i:i + per_line])}" + (f"  # {comment}" if i == 0 else ""))
+
+    def rans(self, name, records, levels, lanes=1, blocks=1, spans=None):
+        tables = [ecq_ref.read_table(record, 0)[0] for record in records]
+        spans = spans or [(len(levels[0]), 0)]
+        self.head(name, "rans", lanes, blocks, levels)
+        for table, record in zip(tables, records):
+            freqs = " ".join(map(str, table.freqs))
+            self.say(f"table {table.prob_bits} {table.level_min} {freqs}")
+            if record[0] == 2:
+                self.say(f"gaussian {struct.unpack_from('<I', record, 4)[0]}")
+            self.say(f"record {hex_bytes(record)}")
+        for columns, number in spans:
+            self.say(f"span {columns} {number}")
+        self.levels(levels)
+        column_tables = [tables[number] for columns, number in spans for _ in range(columns)]
+        for tile in self.tiles(levels, lanes, blocks):
+            states, words = ecq_ref.encode_rans(tile, lanes, column_tables)
+            stream = struct.pack(f"<{len(states)}I", *states) + struct.pack(f"<{len(words)}H", *words)
+            padding = bytes(-len(stream) % 4)
+            back = ecq_ref.decode_rans(stream + padding, len(tile), len(tile[0]), lanes, column_tables)
+            assert back == tile, name
+            for lane, state in enumerate(states):
+                self.data(struct.pack("<I", state), f"state of lane {lane}: {state}", 4)
+            if words:
+                self.data(stream[4 * len(states) :], f"{len(words)} words", 32)
+            if padding:
+                self.data(padding, "padding", 2)
+        self.say("end")
+
+    def raw(self, name, bits, level_min, levels, lanes=1, blocks=1):
+        self.head(name, f"raw {bits} {level_min}", lanes, blocks, levels)
+        self.levels(levels)
+        for tile in self.tiles(levels, lanes, blocks):
+            stream = ecq_ref.encode_raw(tile, lanes, bits, level_min)
+            back = ecq_ref.decode_raw(stream, len(tile), len(tile[0]), lanes, bits, level_min)
+            assert back == tile, name
+            self.data(stream, f"{len(stream) // 4} words", 32)
+        self.say("end")
+
+
+def write_counts(path):
+    out = Writer(path, "rANS: numbers of symbols around the lane counts.")
+    record = stored(8, -1, [64, 128, 64])
+    table = ecq_ref.read_table(record, 0)[0]
+    for count in (1, 2, 31, 32, 33, 63, 64, 65):
+        rng = random.Random(count)
+        row = random_levels(rng, 1, [(count, 0)], [table])
+        out.rans(f"{count}-columns-1-lane", [record], row)
+        column = [[level] for level in row[0]]
+        out.rans(f"{count}-rows-32-lanes", [record], column, lanes=32)
+        out.rans(f"{count}-rows-4-lanes-8-blocks", [record], column, lanes=4, blocks=8)
+
+
+def write_tables(path):
+    out = Writer(path, "rANS: alphabets, precisions and degenerate tables.")
+    rng = random.Random(1)
+
+    def case(name, record, levels=None):
+        table = ecq_ref.read_table(record, 0)[0]
+        levels = levels or random_levels(rng, 4, [(40, 0)], [table])
+        out.rans(name, [record], levels, lanes=4)
+
+    case("certain-level", stored(8, 5, [256]))
+    case("certain-level-14-bits", stored(14, -128, [16384]))
+    case("certain-level-among-unused", stored(8, -2, [0, 0, 256, 0]))
+    case("two-levels", stored(8, 0, [1, 255]), [[0, 1, 1, 0] * 5, [1] * 20, [0] * 20, [1, 0] * 10])
+    case("alphabet-16", stored(10, -8, [64] * 16))
+    case("alphabet-256-all-ones", stored(8, -128, [1] * 256), [list(range(-128, 128))] * 2)
+    case("alphabet-256-14-bits", stored(14, -128, [64] * 256))
+    case("rare-beside-huge", stored(14, 0, [16383, 1]), [[0] * 30 + [1] + [0] * 9, [1] * 40, [0] * 40])
+    case("rare-first", stored(12, 0, [1, 4095]), [[1] * 30 + [0] + [1] * 9, [0] * 40, [1] * 40])
+    case("last-level-unused", stored(8, -1, [100, 156, 0]))
+    case("gap-inside", stored(9, 100, [200, 0, 0, 312]))
+    for prob_bits in range(8, 15):
+        rest = (1 << prob_bits) - 6
+        case(f"stored-{prob_bits}-bits", stored(prob_bits, -2, [1, 2, rest, 2, 1]))
+        case(f"gaussian-{prob_bits}-bits", gaussian(prob_bits, -7, 15, 3794832442))
+    case("gaussian-skew", gaussian(10, -3, 11, 4080218931))
+    case("gaussian-only-zero", gaussian(8, 0, 1, 0))
+    case("gaussian-flat", gaussian(12, -128, 256, (1 << 32) - 1))
+    case("gaussian-steep", gaussian(12, -5, 10, 1))
+
+
+def write_shapes(path):
+    out = Writer(path, "rANS: lanes, ragged blocks, several tiles and column spans.")
+    records = [gaussian(10, -6, 13, 3600000000), stored(12, -1, [1000, 2096, 1000])]
+    tables = [ecq_ref.read_table(record, 0)[0] for record in records]
+    rng = random.Random(2)
+    for lanes, blocks, rows, cols in [
+        (1, 1, 3, 5), (1, 4, 6, 7), (2, 2, 7, 9), (4, 1, 5, 7), (4, 3, 26, 5),
+        (8, 2, 9, 12), (16, 1, 16, 8), (32, 1, 33, 6), (32, 2, 70, 4),
+    ]:  # fmt: skip
+        levels = random_levels(rng, rows, [(cols, 0)], tables)
+        out.rans(f"{rows}x{cols}-{lanes}-lanes-{blocks}-blocks", records[:1], levels, lanes, blocks)
+    spans = [(3, 0), (6, 1), (1, 0)]
+    levels = random_levels(rng, 11, spans, tables)
+    out.rans("three-spans-two-tables", records, levels, 4, 2, spans)
+
+
+def write_raw(path):
+    out = Writer(path, "raw: every width, ragged column groups, lanes and blocks.")
+    rng = random.Random(3)
+    for bits in range(1, 9):
+        low = -(1 << (bits - 1))
+        for cols in (1, 31, 32, 33, 70):
+            levels = [[rng.randrange(low, low + (1 << bits)) for _ in range(cols)] for _ in range(3)]
+            out.raw(f"{bits}-bits-{cols}-columns", bits, low, levels, lanes=2, blocks=2)
+    levels = [[rng.randrange(-5, 11) for _ in range(35)] for _ in range(37)]
+    out.raw("32-lanes-ragged", 4, -5, levels, lanes=32)
+    out.raw("4-lanes-3-blocks-ragged", 4, -5, levels, lanes=4, blocks=3)
+    out.raw("1-lane", 5, -5, levels[:3], lanes=1, blocks=2)
+
+
+def main(arguments):
+    if len(arguments) != 1:
+        sys.exit(__doc__)
+    for name, write in [
+        ("rans_counts", write_counts), ("rans_tables", write_tables),
+        ("rans_shapes", write_shapes), ("raw", write_raw),
+    ]:  # fmt: skip
+        write(f"{arguments[0]}/{name}.txt")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
