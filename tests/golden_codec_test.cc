@@ -1,14 +1,21 @@
-// The encoders against the golden codestreams of tests/golden/codec, which a second implementation
-// wrote (tests/reference/make_golden_codec.py describes the format).
+// Encoders and decoders against the golden codestreams of tests/golden/codec, which a second
+// implementation wrote (tests/reference/make_golden_codec.py describes the format).
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "ecq/backend/packed_matrix.h"
+#include "ecq/base/bytes.h"
 #include "ecq/codec/codec.h"
+#include "ecq/kernels/cpu_target.h"
+#include "ecq/pack/packed_tensor.h"
 
 namespace ecq {
 namespace {
@@ -123,42 +130,93 @@ FrequencyTable MakeTable(const GoldenTable& golden) {
   return std::move(table).value();
 }
 
-void CheckCase(const GoldenCase& c) {
-  ASSERT_EQ(c.levels.size(), size_t{c.rows} * c.cols);
-  CodecPlan plan;
-  std::vector<ColumnSpan> spans = c.spans;
+// The case as a matrix whose codestreams are the golden bytes.
+PackedTensor MakeMatrix(const GoldenCase& c) {
+  PackedTensor matrix;
+  PackedDesc& desc = matrix.desc;
+  desc.rows = c.rows;
+  desc.cols = c.cols;
+  desc.lanes = c.lanes;
+  desc.blocks_per_tile = c.blocks_per_tile;
+  desc.num_tiles = static_cast<uint32_t>(c.tiles.size());
   const auto codec = CodecFromName(c.codec);
-  ASSERT_TRUE(codec.ok());
-  plan.codec = *codec;
+  EXPECT_TRUE(codec.ok());
+  desc.codec = *codec;
+  desc.raw_bits = c.raw_bits;
+  desc.raw_level_min = c.raw_level_min;
+  desc.scale_groups = 1;
+  desc.group_size = c.cols;
+  matrix.spans = c.spans;
+  if (matrix.spans.empty()) matrix.spans.push_back({0, c.cols, 0, 0});
+  desc.num_spans = static_cast<uint32_t>(matrix.spans.size());
+  if (desc.codec == CodecId::kRans) {
+    for (ColumnSpan& span : matrix.spans) {
+      matrix.tables.push_back(MakeTable(c.tables.at(span.table)));
+      span.table = static_cast<uint32_t>(matrix.tables.size() - 1);
+    }
+  }
+  auto storage = std::make_shared<PackedTensor::Storage>();
+  storage->index.push_back(0);
+  for (const std::vector<uint8_t>& tile : c.tiles) {
+    storage->payload.insert(storage->payload.end(), tile.begin(), tile.end());
+    storage->index.push_back(static_cast<uint32_t>(storage->payload.size() / kIndexUnitBytes));
+  }
+  const size_t payload_bytes = AlignUp(storage->payload.size(), kPayloadAlignment);
+  // What follows the codestreams must not matter.
+  storage->payload.resize(payload_bytes + kPayloadReadPadding, 0xa5);
+  storage->scales = {0x3c00};
+  matrix.scale_kind = ScaleKind::kTensor;
+  matrix.payload = std::span(storage->payload).first(payload_bytes);
+  matrix.index = storage->index;
+  matrix.scales = storage->scales;
+  matrix.storage = std::move(storage);
+  return matrix;
+}
+
+void ExpectEncodersGiveTheBytes(const GoldenCase& c, const PackedTensor& matrix) {
+  CodecPlan plan;
+  plan.codec = matrix.desc.codec;
   plan.raw_bits = c.raw_bits;
   plan.raw_level_min = c.raw_level_min;
-  for (ColumnSpan& span : spans) {
-    plan.tables.push_back(MakeTable(c.tables.at(span.table)));
-    span.table = static_cast<uint32_t>(plan.tables.size() - 1);
+  plan.tables = matrix.tables;
+  const auto encoder = GetCodec(plan.codec).make_encoder(plan, matrix.spans, c.lanes);
+  for (uint32_t tile = 0; tile < c.tiles.size(); ++tile) {
+    const uint32_t row = TileRowBegin(matrix.desc, tile);
+    std::vector<uint8_t> stream;
+    encoder->Encode({c.levels.data() + size_t{row} * c.cols, c.cols,
+                     TileRowEnd(matrix.desc, tile) - row, c.cols},
+                    stream);
+    EXPECT_EQ(stream, c.tiles[tile]) << "tile " << tile;
   }
-  const auto encoder = GetCodec(*codec).make_encoder(plan, spans, c.lanes);
-  const uint32_t tile_rows = c.lanes * c.blocks_per_tile;
-  ASSERT_EQ(c.tiles.size(), (c.rows + tile_rows - 1) / tile_rows);
-  std::vector<uint8_t> all;
-  std::vector<uint8_t> expected;
-  for (size_t tile = 0; tile < c.tiles.size(); ++tile) {
-    const uint32_t row = static_cast<uint32_t>(tile) * tile_rows;
-    encoder->Encode(
-        {c.levels.data() + size_t{row} * c.cols, c.cols, std::min(tile_rows, c.rows - row), c.cols},
-        all);
-    expected.insert(expected.end(), c.tiles[tile].begin(), c.tiles[tile].end());
-    EXPECT_EQ(all, expected) << "tile " << tile;
+}
+
+void ExpectDecodersGiveTheLevels(const GoldenCase& c, const PackedTensor& tensor) {
+  const PackedMatrix matrix(tensor);
+  for (const CpuTarget target : kAllCpuTargets) {
+    if (!CpuTargetSupported(target)) continue;
+    ASSERT_TRUE(SetActiveCpuTarget(target).ok());
+    std::vector<int32_t> decoded(c.levels.size());
+    const Status status = matrix.DecodeIntegers(0, c.rows, decoded.data());
+    EXPECT_TRUE(status.ok()) << CpuTargetName(target) << ": " << status.error().message;
+    EXPECT_TRUE(std::equal(decoded.begin(), decoded.end(), c.levels.begin()))
+        << CpuTargetName(target);
   }
+  ASSERT_TRUE(SetActiveCpuTarget(BestCpuTarget()).ok());
 }
 
 class GoldenCodecTest : public testing::TestWithParam<const char*> {};
 
-TEST_P(GoldenCodecTest, EncodersGiveTheGoldenBytes) {
+TEST_P(GoldenCodecTest, LevelsAndBytesBelongTogether) {
   const std::vector<GoldenCase> cases = ReadCases(GetParam());
   EXPECT_GE(cases.size(), 10u);
   for (const GoldenCase& c : cases) {
     SCOPED_TRACE(c.name);
-    CheckCase(c);
+    ASSERT_EQ(c.levels.size(), size_t{c.rows} * c.cols);
+    const PackedTensor matrix = MakeMatrix(c);
+    const Status valid = ValidatePackedTensor(matrix, c.name);
+    ASSERT_TRUE(valid.ok()) << valid.error().message;
+    ExpectEncodersGiveTheBytes(c, matrix);
+    ExpectDecodersGiveTheLevels(c, matrix);
   }
 }
 

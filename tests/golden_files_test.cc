@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "ecq/backend/packed_matrix.h"
 #include "ecq/base/thread_pool.h"
 #include "ecq/format/ecq_reader.h"
 #include "tests/golden_models.h"
@@ -74,6 +75,9 @@ void ExpectFileHolds(const fs::path& path, const GoldenModel& model) {
     ASSERT_TRUE(read.ok()) << read.error().message;
     ExpectSameMatrix(*read, matrix.packed);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(read->payload.data()) % kPayloadAlignment, 0u);
+    std::vector<int32_t> integers(matrix.integers.size());
+    EXPECT_TRUE(PackedMatrix(*read).DecodeIntegers(0, read->desc.rows, integers.data()).ok());
+    EXPECT_EQ(integers, matrix.integers);
   }
   ASSERT_EQ(file->plain_tensors().size(), 1u);
   EXPECT_EQ(file->plain_tensors()[0].name, "norm");

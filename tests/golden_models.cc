@@ -31,7 +31,7 @@ struct Recipe {
   int32_t scale_exponent = -6;
   bool biases = false;
   std::vector<Fix> fixes = {};
-  bool columns = false;        // column scales and order
+  bool columns = false;             // column scales and order
   std::vector<int8_t> levels = {};  // drawn at random if empty
 };
 
@@ -157,11 +157,11 @@ GoldenMatrix Make(const Recipe& recipe, uint64_t seed) {
 
 // The worked example of docs/format.md.
 GoldenModel Example() {
-  const uint64_t counts[] = {64, 128, 64};
+  const uint64_t counts[] = {16, 224, 16};
   Recipe recipe{.name = "w", .rows = 3, .cols = 4, .lanes = 2, .blocks_per_tile = 2};
   recipe.spans = {{0, 4, 0, 0}};
   recipe.tables = {*FrequencyTable::FromCounts(counts, -1, 8)};
-  recipe.levels = {0, 1, 0, -1, 1, 1, -1, 0, 0, 0, -1, 1};
+  recipe.levels = {1, -1, 0, 1, 0, 0, -1, 0, -1, 1, 0, 0};
   recipe.scale_kind = ScaleKind::kTensor;
   return {"example.ecq", {Make(recipe, 1)}};
 }

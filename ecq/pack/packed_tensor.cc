@@ -1,6 +1,7 @@
 #include "ecq/pack/packed_tensor.h"
 
 #include <bit>
+#include <limits>
 
 #include "ecq/base/bytes.h"
 
@@ -165,6 +166,12 @@ Status CheckFixes(const PackedTensor& t, const std::string& where) {
       return Error{ErrorCode::kBadLayout, where + ": fix " + Number(i) + " at (" + Number(fix.row) +
                                               ", " + Number(fix.col) +
                                               ") is outside or out of order"};
+    }
+    // level + delta must be an int32 for every level.
+    if (fix.delta < std::numeric_limits<int32_t>::min() - FrequencyTable::kMinLevel ||
+        fix.delta > std::numeric_limits<int32_t>::max() - FrequencyTable::kMaxLevel) {
+      return Error{ErrorCode::kBadLayout, where + ": fix " + Number(i) + ": delta " +
+                                              std::to_string(fix.delta) + " is out of range"};
     }
   }
   return OkStatus();

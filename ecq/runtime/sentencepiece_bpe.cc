@@ -53,7 +53,6 @@ std::vector<uint32_t> SentencePieceBpe::Encode(std::string_view text, bool parse
     }
     std::string prefixed(spec_.add_space_prefix && after_special ? 1 : 0, ' ');
     EncodeText(prefixed.append(segment.text), merger, ids);
-    after_special = false;
   }
   return ids;
 }

@@ -75,6 +75,18 @@ TEST(TokenizerJsonTest, UnknownBytesAreDroppedOrNamed) {
   EXPECT_EQ(Encode(root, "a??b"), (Ids{0, 3, 1}));
 }
 
+TEST(TokenizerJsonTest, StrippedSpaceBelongsToOneTokenOnly) {
+  json root = Small();
+  root["added_tokens"] = json::parse(R"([
+    {"id": 5, "content": "<r>", "rstrip": true, "normalized": false},
+    {"id": 6, "content": "<l>", "lstrip": true, "normalized": false},
+    {"id": 7, "content": "  ", "normalized": false}])");
+  EXPECT_EQ(Encode(root, "<r>   a"), (Ids{5, 0}));  // nothing left for the token of two spaces
+  EXPECT_EQ(Encode(root, "<r> <l>a"), (Ids{5, 6, 0}));
+  EXPECT_EQ(Encode(root, "a   <l>"), (Ids{0, 7, 6}));
+  EXPECT_EQ(Encode(root, " <l> "), (Ids{6}));
+}
+
 struct Change {
   const char* name;
   ErrorCode code;

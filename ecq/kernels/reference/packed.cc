@@ -11,8 +11,9 @@ namespace {
 // Weight (row, col) of a level.
 float Dequantize(const PackedView& w, uint32_t row, uint32_t col, int32_t level) {
   const size_t i = size_t{col / w.desc.group_size} * w.desc.rows + row;
-  const float product = w.scales[i] * static_cast<float>(level);
-  return w.biases == nullptr ? product : product + w.biases[i];
+  // Adding zero where there is no bias turns -0 into 0, as every other implementation does.
+  const float bias = w.biases == nullptr ? 0.0f : w.biases[i];
+  return w.scales[i] * static_cast<float>(level) + bias;
 }
 
 // y[r] = sum_k W(r, k) * x(k) with the sums of one tile's rows in double.

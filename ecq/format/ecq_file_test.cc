@@ -1,0 +1,251 @@
+// Writer and reader together: round trips of packed matrices, what each refuses, sizes.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "ecq/base/bytes.h"
+#include "ecq/base/mapped_file.h"
+#include "ecq/base/rng.h"
+#include "ecq/format/ecq_reader.h"
+#include "ecq/format/ecq_writer.h"
+#include "ecq/pack/pack.h"
+
+namespace ecq {
+namespace {
+
+namespace fs = std::filesystem;
+
+const EcqFileInfo kInfo{"ecq test", "none", {}};
+
+std::span<const uint8_t> Bytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+PackedTensor MakeMatrix(uint32_t rows, uint32_t cols, double sigma, uint64_t seed) {
+  Rng rng(seed);
+  QuantizedTensor tensor;
+  tensor.rows = rows;
+  tensor.cols = cols;
+  tensor.grid = "test";
+  for (size_t i = 0; i < size_t{rows} * cols; ++i) {
+    tensor.levels.push_back(static_cast<int8_t>(std::lround(sigma * rng.Gaussian())));
+  }
+  tensor.scales.assign(rows, 0x3c00);
+  ThreadPool pool(1);
+  auto packed = Pack(tensor, {}, pool);
+  EXPECT_TRUE(packed.ok()) << packed.error().message;
+  return std::move(packed).value();
+}
+
+class EcqFileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "ecq-file-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    directory_ = name;
+    path_ = directory_ / "model.ecq";
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+
+  EcqWriter NewWriter(bool overwrite = true) {
+    auto writer = EcqWriter::Create(path_, kInfo, overwrite);
+    EXPECT_TRUE(writer.ok()) << writer.error().message;
+    return std::move(writer).value();
+  }
+
+  // The bytes of a small valid file, followed by what Parse() asks for.
+  std::vector<uint8_t> SmallFile() {
+    EcqWriter writer = NewWriter();
+    EXPECT_TRUE(writer.AddMatrix("a.weight", MakeMatrix(9, 20, 2, 1)).ok());
+    EXPECT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
+    EXPECT_TRUE(writer.Finish().ok());
+    std::ifstream in(path_, std::ios::binary);
+    const std::vector<char> chars{std::istreambuf_iterator<char>(in), {}};
+    std::vector<uint8_t> bytes(chars.begin(), chars.end());
+    size_ = bytes.size();
+    bytes.resize(size_ + kPayloadReadPadding);
+    return bytes;
+  }
+
+  // Replaces text of the header by text of the same length and parses.
+  Status ParseWith(std::string_view from, std::string_view to, EcqReadOptions options = {}) {
+    std::vector<uint8_t> bytes = SmallFile();
+    EXPECT_EQ(from.size(), to.size());
+    const auto at = std::search(bytes.begin(), bytes.end(), from.begin(), from.end());
+    EXPECT_NE(at, bytes.end()) << from;
+    std::copy(to.begin(), to.end(), at);
+    const auto file = EcqFile::Parse(std::span(bytes).first(size_), "f", options);
+    if (!file.ok()) return file.error();
+    return OkStatus();
+  }
+
+  fs::path directory_;
+  fs::path path_;
+  size_t size_ = 0;
+};
+
+TEST_F(EcqFileTest, RoundTripInOrderAndAligned) {
+  const PackedTensor first = MakeMatrix(100, 64, 3, 1);
+  const PackedTensor second = MakeMatrix(33, 7, 0.4, 2);
+  const float values[] = {1, 2, 3};
+  std::vector<uint8_t> plain(sizeof(values));
+  std::memcpy(plain.data(), values, sizeof(values));
+  EcqWriter writer = NewWriter();
+  ASSERT_TRUE(writer.AddMatrix("z.weight", first).ok());
+  ASSERT_TRUE(writer.AddPlain("norm", DType::kF32, {3}, plain).ok());
+  ASSERT_TRUE(writer.AddFile("config.json", Bytes("{\"a\": 1}")).ok());
+  ASSERT_TRUE(writer.AddMatrix("a.weight", second).ok());
+  ASSERT_TRUE(writer.AddFile("empty", {}).ok());
+  EXPECT_FALSE(fs::exists(path_));
+  const auto size = writer.Finish();
+  ASSERT_TRUE(size.ok()) << size.error().message;
+  EXPECT_EQ(*size, fs::file_size(path_));
+
+  const auto file = EcqFile::Open(path_);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  EXPECT_EQ(file->file_bytes(), *size);
+  EXPECT_EQ(file->matrices(), (std::vector<std::string>{"z.weight", "a.weight"}));
+  EXPECT_EQ(file->info(), kInfo);
+  ThreadPool pool(2);
+  EXPECT_TRUE(file->VerifyHashes(pool).ok());
+  const auto read = file->matrix("z.weight");
+  ASSERT_TRUE(read.ok());
+  EXPECT_TRUE(std::equal(read->payload.begin(), read->payload.end(), first.payload.begin(),
+                         first.payload.end()));
+  EXPECT_EQ(read->tables, first.tables);
+  EXPECT_TRUE(read->storage->payload.empty()) << "an aligned payload must not be copied";
+  const auto norm = file->plain_tensor("norm");
+  ASSERT_TRUE(norm.ok());
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(norm->bytes.data()) % 4, 0u);
+  EXPECT_EQ(file->side_file("config.json")->size(), 8u);
+  EXPECT_EQ(file->side_file("empty")->size(), 0u);
+  EXPECT_EQ(file->matrix("norm").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(file->plain_tensor("z.weight").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(file->plain_tensor("ecq.tables").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(file->side_file("x").error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(EcqFileTest, EqualTablesAreStoredOnce) {
+  const PackedTensor matrix = MakeMatrix(64, 64, 3, 5);
+  ASSERT_EQ(matrix.tables.size(), 1u);
+  EcqWriter writer = NewWriter();
+  ASSERT_TRUE(writer.AddMatrix("a", matrix).ok());
+  ASSERT_TRUE(writer.AddMatrix("b", matrix).ok());
+  ASSERT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
+  ASSERT_TRUE(writer.Finish().ok());
+  const auto file = EcqFile::Open(path_);
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(file->table_bytes(), matrix.tables[0].SerializedBytes());
+  EXPECT_EQ(file->matrix("b")->tables, matrix.tables);
+}
+
+TEST_F(EcqFileTest, MatrixFileBytesPredictsTheGrowth) {
+  uint64_t predicted = 0;
+  uint64_t sizes[2];
+  for (int n = 0; n < 2; ++n) {
+    EcqWriter writer = NewWriter();
+    ASSERT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
+    for (int i = 0; i < 200 * n; ++i) {
+      const std::string name = "model.layers." + std::to_string(i) + ".weight";
+      const PackedTensor matrix = MakeMatrix(64, 40 + i % 7, 2, static_cast<uint64_t>(i));
+      predicted += EcqWriter::MatrixFileBytes(name, matrix);
+      ASSERT_TRUE(writer.AddMatrix(name, matrix).ok());
+    }
+    const auto size = writer.Finish();
+    ASSERT_TRUE(size.ok());
+    sizes[n] = *size;
+  }
+  EXPECT_NEAR(static_cast<double>(sizes[1] - sizes[0]), static_cast<double>(predicted),
+              kEcqDataAlignment + 200 * 40.0);
+}
+
+TEST_F(EcqFileTest, WriterRefusesBadNamesAndShapes) {
+  const PackedTensor matrix = MakeMatrix(4, 4, 1, 1);
+  const auto code = [](const Status& status) {
+    return status.ok() ? ErrorCode::kInternal : status.error().code;
+  };
+  EcqWriter writer = NewWriter();
+  ASSERT_TRUE(writer.AddMatrix("a", matrix).ok());
+  EXPECT_EQ(code(writer.AddMatrix("a", matrix)), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code(writer.AddMatrix("ecq.a", matrix)), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code(writer.AddMatrix("a\xff", matrix)), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code(writer.AddPlain("a", DType::kF32, {0}, {})), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code(writer.AddPlain("b.ecq_data", DType::kF32, {0}, {})), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code(writer.AddPlain("b", DType::kI32, {0}, {})), ErrorCode::kUnsupportedType);
+  EXPECT_EQ(code(writer.AddPlain("b", DType::kF32, {1}, {})), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code(writer.AddFile("../x", {})), ErrorCode::kInvalidArgument);
+  PackedTensor broken = matrix;
+  broken.payload = broken.payload.first(broken.payload.size() - 16);
+  EXPECT_EQ(code(writer.AddMatrix("c", broken)), ErrorCode::kBadLayout);
+  EXPECT_EQ(writer.Finish().error().code, ErrorCode::kInvalidArgument) << "no config.json";
+  EXPECT_FALSE(EcqWriter::Create(path_, {"\xff", "", {}}, true).ok());
+}
+
+TEST_F(EcqFileTest, WriterLeavesAnExistingFileAlone) {
+  std::ofstream(path_) << "old";
+  EXPECT_EQ(EcqWriter::Create(path_, kInfo, false).error().code, ErrorCode::kAlreadyExists);
+  { EcqWriter abandoned = NewWriter(); }
+  EXPECT_EQ(fs::file_size(path_), 3u);
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory_), fs::directory_iterator()), 1);
+}
+
+TEST_F(EcqFileTest, ReaderNamesWhatIsWrong) {
+  const auto code = [](const Status& status) {
+    return status.ok() ? ErrorCode::kInternal : status.error().code;
+  };
+  EXPECT_EQ(code(ParseWith(R"("format":"ecq")", R"("format":"pt" )")), ErrorCode::kBadMagic);
+  EXPECT_EQ(code(ParseWith(R"("format":"ecq")", R"("formaT":"ecq")")), ErrorCode::kBadMagic);
+  EXPECT_EQ(code(ParseWith(R"(min_reader":"1")", R"(min_reader":"2")")),
+            ErrorCode::kUnsupportedVersion);
+  EXPECT_EQ(code(ParseWith(R"(min_reader":"1")", R"(min_reader":"x")")), ErrorCode::kBadHeader);
+  EXPECT_EQ(code(ParseWith("ecq.version", "ecq.verzion")), ErrorCode::kBadHeader);
+  EXPECT_EQ(code(ParseWith("[9,20]", "[8,20]")), ErrorCode::kCorrupt);
+  const EcqReadOptions unhashed{.check_records_hash = false};
+  EXPECT_EQ(code(ParseWith("[9,20]", "[9,21]", unhashed)), ErrorCode::kBadLayout);
+  EXPECT_EQ(code(ParseWith(R"(codec\":\"r)", R"(codec\":\"x)", unhashed)),
+            ErrorCode::kUnsupportedCodec);
+  EXPECT_EQ(code(ParseWith("config.json\":", "konfig.json\":")), ErrorCode::kBadHeader);
+  EXPECT_TRUE(ParseWith("ecq test", "eCq tEst").ok());
+
+  EXPECT_EQ(EcqFile::Parse({}, "f").error().code, ErrorCode::kTruncated);
+  EXPECT_EQ(EcqFile::Parse(Bytes("GGUF and more bytes"), "f").error().code, ErrorCode::kBadMagic);
+  EXPECT_EQ(EcqFile::Open(directory_ / "none").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(EcqFile::Open(directory_).error().code, ErrorCode::kInvalidArgument);
+}
+
+// The pages of the codestreams may not be read: touching one would end the test.
+TEST_F(EcqFileTest, OpeningDoesNotReadThePayload) {
+  EcqWriter writer = NewWriter();
+  ASSERT_TRUE(writer.AddMatrix("w", MakeMatrix(512, 512, 3, 1)).ok());
+  ASSERT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
+  ASSERT_TRUE(writer.Finish().ok());
+  const auto mapped = MappedFile::Open(path_);
+  ASSERT_TRUE(mapped.ok());
+  const std::span<const uint8_t> file = mapped->bytes();
+  void* memory = ::mmap(nullptr, file.size() + kPayloadReadPadding, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  const std::span<uint8_t> bytes(static_cast<uint8_t*>(memory), file.size());
+  std::copy(file.begin(), file.end(), bytes.begin());
+
+  const auto first = EcqFile::Parse(bytes, "f");
+  ASSERT_TRUE(first.ok());
+  const std::span<const uint8_t> payload = first->matrix("w")->payload;
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = AlignUp(static_cast<size_t>(payload.data() - bytes.data()), page);
+  const size_t end =
+      static_cast<size_t>(payload.data() + payload.size() - bytes.data()) / page * page;
+  ASSERT_GT(end, begin + 8 * page);
+  ASSERT_EQ(::mprotect(bytes.data() + begin, end - begin, PROT_NONE), 0);
+  EXPECT_TRUE(EcqFile::Parse(bytes, "f").ok());
+  ::munmap(memory, file.size() + kPayloadReadPadding);
+}
+
+}  // namespace
+}  // namespace ecq

@@ -1,0 +1,177 @@
+// Damaged codestreams: every target returns the verdict and the levels of the reference, and none
+// reads outside the payload and its padding.
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "ecq/kernels/packed_kernels.h"
+#include "tests/differential/packed_test_util.h"
+
+namespace ecq {
+namespace {
+
+constexpr int8_t kByteCanary = 0x5a;
+
+struct Decoded {
+  bool ok = false;
+  std::vector<int8_t> levels;
+  bool operator==(const Decoded&) const = default;
+};
+
+Decoded Decode(const PackedView& view, CpuTarget target) {
+  Decoded decoded;
+  decoded.levels.assign(size_t{view.desc.rows} * view.desc.cols, kByteCanary);
+  decoded.ok = PackedKernelsFor(target).decode(view, 0, view.desc.num_tiles, decoded.levels.data(),
+                                               view.desc.rows);
+  return decoded;
+}
+
+// All operations on all targets, against the reference's verdict and levels.
+void ExpectAllTargetsAgree(const PackedView& view, const PreparedVector& x, bool* verdict) {
+  const Decoded expected = Decode(view, CpuTarget::kScalar);
+  *verdict = expected.ok;
+  const uint32_t tiles = view.desc.num_tiles;
+  const size_t rows = view.desc.rows;
+  for (const CpuTarget target : kAllCpuTargets) {
+    if (!CpuTargetSupported(target)) continue;
+    SCOPED_TRACE(std::string(CpuTargetName(target)));
+    const PackedKernels& kernels = PackedKernelsFor(target);
+    ASSERT_TRUE(Decode(view, target) == expected);
+    std::vector<float> weights(rows * view.desc.cols);
+    ASSERT_EQ(kernels.dequantize(view, 0, tiles, weights.data(), rows), expected.ok);
+    std::vector<float> y(rows, std::nanf(""));
+    ASSERT_EQ(kernels.gemv_f32(view, 0, tiles, x.ForF32(), y.data()), expected.ok);
+    for (const float value : y) ASSERT_FALSE(std::isnan(value)) << "output not written";
+    y.assign(rows, std::nanf(""));
+    ASSERT_EQ(kernels.gemv_i8(view, 0, tiles, x.ForI8(), y.data()), expected.ok);
+    for (const float value : y) ASSERT_FALSE(std::isnan(value)) << "output not written";
+  }
+}
+
+struct Sample {
+  QuantizedTensor source;
+  ForcedCoding coding;
+};
+
+Sample MakeSample(Rng& rng, CodecId codec) {
+  Sample sample;
+  RandomTensorOptions o;
+  o.rows = 1 + static_cast<uint32_t>(rng.Below(200));
+  o.cols = 1 + static_cast<uint32_t>(rng.Below(150));
+  o.sigma = rng.Below(2) == 0 ? 3 : 20;
+  o.biases = rng.Below(2) == 0;
+  if (o.cols > 64 && rng.Below(2) == 0) o.span_ends = {64, o.cols};
+  sample.coding.codec = codec;
+  const uint32_t precisions = rng.Below(8) == 0 ? 7 : 5;  // mostly what vector code takes
+  sample.coding.prob_bits = {8 + static_cast<uint32_t>(rng.Below(precisions)),
+                             8 + static_cast<uint32_t>(rng.Below(precisions))};
+  if (rng.Below(5) == 0) sample.coding.lanes = 1u << rng.Below(5);
+  sample.coding.blocks_per_tile = 1 + static_cast<uint32_t>(rng.Below(3));
+  sample.source = RandomTensor(rng, o);
+  return sample;
+}
+
+// What is done to the payload and the index before decoding.
+struct Damage {
+  const char* name;
+  CodecId codec;
+  std::function<void(Rng&, std::span<uint8_t> payload, std::vector<uint32_t>& index)> apply;
+};
+
+// The first tile ends `units` earlier and the next one begins there.
+void MoveTileEnd(Rng& rng, std::vector<uint32_t>& index, int32_t units) {
+  const size_t at = 1 + rng.Below(index.size() - 1);
+  index[at] = static_cast<uint32_t>(static_cast<int32_t>(index[at]) + units);
+}
+
+void Randomize(Rng& rng, std::span<uint8_t> payload) {
+  for (uint8_t& byte : payload) byte = static_cast<uint8_t>(rng.Next());
+}
+
+const Damage kDamages[] = {
+    {"none", CodecId::kRans, [](Rng&, auto, auto&) {}},
+    {"random bytes", CodecId::kRans,
+     [](Rng& rng, auto payload, auto&) { Randomize(rng, payload); }},
+    {"all zeros", CodecId::kRans,
+     [](Rng&, auto payload, auto&) { std::fill(payload.begin(), payload.end(), uint8_t{0}); }},
+    {"all ones", CodecId::kRans,
+     [](Rng&, auto payload, auto&) { std::fill(payload.begin(), payload.end(), uint8_t{0xff}); }},
+    {"one bit", CodecId::kRans,
+     [](Rng& rng, auto payload, auto&) {
+       payload[rng.Below(payload.size())] ^= static_cast<uint8_t>(1u << rng.Below(8));
+     }},
+    {"a tile cut short", CodecId::kRans,
+     [](Rng& rng, auto, auto& index) { MoveTileEnd(rng, index, -1); }},
+    {"a tile too long", CodecId::kRans,
+     [](Rng& rng, auto, auto& index) { MoveTileEnd(rng, index, 1); }},
+    {"random bytes", CodecId::kRaw, [](Rng& rng, auto payload, auto&) { Randomize(rng, payload); }},
+    {"a tile too long", CodecId::kRaw,
+     [](Rng& rng, auto, auto& index) { MoveTileEnd(rng, index, 1); }},
+};
+
+TEST(HostilePayloadTest, EveryTargetAgreesWithTheReference) {
+  Rng rng(51);
+  for (const Damage& damage : kDamages) {
+    int accepted = 0;
+    int tried = 0;
+    for (int i = 0; i < 60; ++i) {
+      const Sample sample = MakeSample(rng, damage.codec);
+      PackedTensor packed = ForcePack(sample.source, sample.coding);
+      GuardedPayload payload(packed.payload, static_cast<uint8_t>(rng.Next()));
+      std::vector<uint32_t> index(packed.index.begin(), packed.index.end());
+      damage.apply(rng, {payload.data(), packed.payload.size()}, index);
+      packed.index = index;
+      if (!ValidatePackedTensor(packed, "sample").ok())
+        continue;  // refused when the file is opened
+      const PackedMatrix matrix(packed);
+      PackedView view = matrix.view();
+      view.payload = payload.data();
+      std::vector<float> x(sample.source.cols);
+      for (float& v : x) v = static_cast<float>(rng.Gaussian());
+      SCOPED_TRACE(damage.name);
+      bool verdict = false;
+      ASSERT_NO_FATAL_FAILURE(ExpectAllTargetsAgree(view, PreparedVector(view, x), &verdict));
+      accepted += verdict;
+      ++tried;
+    }
+    EXPECT_GE(tried, 20) << damage.name;
+    const bool harmless =
+        std::string(damage.name) == "none" ||
+        (damage.codec == CodecId::kRaw && std::string(damage.name) == "random bytes");
+    if (harmless) {
+      EXPECT_EQ(accepted, tried) << damage.name;
+    } else {
+      // A flipped bit may lie in the zeros between tiles, and what it breaks may heal.
+      EXPECT_LE(accepted, tried / 4) << damage.name;
+    }
+  }
+}
+
+// The free check at the end of a tile: a changed bit of a rANS tile is noticed.
+TEST(HostilePayloadTest, AlmostEveryFlippedBitIsNoticed) {
+  Rng rng(52);
+  RandomTensorOptions o;
+  o.rows = 64;
+  o.cols = 64;
+  const QuantizedTensor source = RandomTensor(rng, o);
+  ForcedCoding coding;
+  coding.prob_bits = {12};
+  coding.blocks_per_tile = 2;
+  const PackedMatrix matrix(ForcePack(source, coding));
+  const size_t bytes = size_t{matrix.tensor().index.back()} * kIndexUnitBytes;
+  GuardedPayload payload(matrix.tensor().payload, 0);
+  PackedView view = matrix.view();
+  view.payload = payload.data();
+  const CpuTarget target = BestCpuTarget();
+  ASSERT_TRUE(Decode(view, target).ok);
+  size_t unnoticed = 0;
+  for (size_t bit = 0; bit < 8 * bytes; ++bit) {
+    payload.data()[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
+    unnoticed += Decode(view, target).ok;
+    payload.data()[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
+  }
+  EXPECT_EQ(unnoticed, 0u) << "of " << 8 * bytes;
+}
+
+}  // namespace
+}  // namespace ecq

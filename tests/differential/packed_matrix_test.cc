@@ -1,0 +1,300 @@
+// PackedMatrix: products, rows and integers of whole coded matrices, fixes and column scales
+// included, on every target.
+#include "ecq/backend/packed_matrix.h"
+
+#include <gtest/gtest.h>
+
+#include "ecq/kernels/cpu_target.h"
+#include "ecq/pack/pack.h"
+#include "tests/differential/packed_test_util.h"
+
+namespace ecq {
+namespace {
+
+constexpr double kUnit = 0x1p-24;
+
+class PackedMatrixTest : public testing::TestWithParam<CpuTarget> {
+ protected:
+  void SetUp() override {
+    if (!CpuTargetSupported(GetParam())) GTEST_SKIP() << "not supported by this machine";
+    before_ = ActiveCpuTarget();
+    ASSERT_TRUE(SetActiveCpuTarget(GetParam()).ok());
+  }
+  void TearDown() override {
+    if (before_) EXPECT_TRUE(SetActiveCpuTarget(*before_).ok());
+  }
+
+  PackedMatrix Coded(const QuantizedTensor& source, const PackOptions& options = {}) {
+    auto packed = Pack(source, options, pool_);
+    EXPECT_TRUE(packed.ok()) << packed.error().message;
+    return PackedMatrix(std::move(packed).value());
+  }
+
+  ThreadPool pool_{3};
+  std::optional<CpuTarget> before_;
+};
+
+struct Case {
+  const char* name;
+  RandomTensorOptions options;
+};
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  const auto add = [&](const char* name, uint32_t rows, uint32_t cols) -> RandomTensorOptions& {
+    cases.push_back({name, {}});
+    cases.back().options.rows = rows;
+    cases.back().options.cols = cols;
+    return cases.back().options;
+  };
+  add("plain", 300, 96);
+  add("one row", 1, 70).num_fixes = 1;
+  add("one column", 70, 1);
+  add("fixes", 257, 130).num_fixes = 200;
+  {
+    auto& o = add("columns scaled and sorted", 200, 160);
+    o.col_scales = o.col_order = true;
+    o.num_fixes = 30;
+    o.span_ends = {64, 160};
+  }
+  {
+    auto& o = add("groups with biases", 96, 200);
+    o.scale_kind = ScaleKind::kGroup;
+    o.group_size = 64;
+    o.biases = true;
+  }
+  add("one scale", 130, 64).scale_kind = ScaleKind::kTensor;
+  add("wide", 64, 3000).num_fixes = 20;
+  return cases;
+}
+
+// W as f64, row-major in natural column order: exact.
+std::vector<double> ExactWeights(const QuantizedTensor& t) {
+  std::vector<double> weights(size_t{t.rows} * t.cols);
+  auto fix = t.fixes.begin();
+  for (uint32_t r = 0; r < t.rows; ++r) {
+    for (uint32_t c = 0; c < t.cols; ++c) {
+      double integer = t.levels[size_t{r} * t.cols + c];
+      if (fix != t.fixes.end() && fix->row == r && fix->col == c) integer += (fix++)->delta;
+      double weight = double{t.ScaleAt(r, c)} * integer + t.BiasAt(r, c);
+      if (!t.col_scales.empty()) weight *= HalfToFloat(t.col_scales[c]);
+      weights[size_t{r} * t.cols + (t.col_order.empty() ? c : t.col_order[c])] = weight;
+    }
+  }
+  return weights;
+}
+
+// Sum over a row of what the computation adds up in magnitude: |scale| (|level| + |delta|) +
+// |bias|.
+double Magnitude(const QuantizedTensor& t, uint32_t row, const float* x) {
+  double sum = 0;
+  for (uint32_t c = 0; c < t.cols; ++c) {
+    double integer = std::abs(t.levels[size_t{row} * t.cols + c]);
+    for (const Fix& fix : t.fixes) {
+      // Twice: Pack() may have moved the level into the fix, and the stand-in out of it.
+      if (fix.row == row && fix.col == c) integer += 2 * std::abs(fix.delta);
+    }
+    double weight = std::abs(t.ScaleAt(row, c)) * (integer + 256) + std::abs(t.BiasAt(row, c));
+    if (!t.col_scales.empty()) weight *= std::abs(HalfToFloat(t.col_scales[c]));
+    sum += weight * std::abs(x[t.col_order.empty() ? c : t.col_order[c]]);
+  }
+  return sum;
+}
+
+// x as the product sees it, in natural column order.
+std::vector<float> SeenActivations(const QuantizedTensor& t, ActivationMode mode, const float* x) {
+  std::vector<float> seen(x, x + t.cols);
+  if (mode == ActivationMode::kF32) return seen;
+  // Rounding happens in stored order and includes the columns' scales.
+  std::vector<float> stored(t.cols);
+  for (uint32_t c = 0; c < t.cols; ++c) {
+    stored[c] = x[t.col_order.empty() ? c : t.col_order[c]];
+    if (!t.col_scales.empty()) stored[c] *= HalfToFloat(t.col_scales[c]);
+  }
+  RoundActivations(stored.data(), t.cols, stored.data());
+  for (uint32_t c = 0; c < t.cols; ++c) {
+    const float scale = t.col_scales.empty() ? 1.0f : HalfToFloat(t.col_scales[c]);
+    seen[t.col_order.empty() ? c : t.col_order[c]] = stored[c] / scale;
+  }
+  return seen;
+}
+
+TEST_P(PackedMatrixTest, MultipliesWithinTheBound) {
+  Rng rng(61);
+  for (const Case& test : Cases()) {
+    const QuantizedTensor source = RandomTensor(rng, test.options);
+    const std::vector<double> weights = ExactWeights(source);
+    for (const PackOptions& options : {PackOptions{CodecId::kRans}, PackOptions{CodecId::kRaw}}) {
+      const PackedMatrix matrix = Coded(source, options);
+      for (const ActivationMode mode : {ActivationMode::kF32, ActivationMode::kI8}) {
+        for (const size_t m : {1, 5, 40}) {
+          std::vector<float> x(m * source.cols);
+          for (float& v : x) v = static_cast<float>(rng.Gaussian());
+          std::vector<float> y(m * source.rows, std::nanf(""));
+          ASSERT_TRUE(matrix.Multiply(pool_, mode, m, x.data(), y.data()).ok());
+          for (size_t i = 0; i < m; ++i) {
+            const float* const xi = x.data() + i * source.cols;
+            const auto seen = SeenActivations(source, mode, xi);
+            for (uint32_t r = 0; r < source.rows; ++r) {
+              double exact = 0;
+              for (uint32_t c = 0; c < source.cols; ++c) {
+                exact += weights[size_t{r} * source.cols + c] * seen[c];
+              }
+              // Any order of K products, their fixes and column scales: (K + fixes + 8) u.
+              const double bound = (source.cols + source.fixes.size() + 8) * kUnit *
+                                   Magnitude(source, r, seen.data());
+              ASSERT_NEAR(y[i * source.rows + r], exact, bound)
+                  << test.name << ", m " << m << ", row " << r;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(PackedMatrixTest, GatherRowsIsDequantizeRowBitForBit) {
+  Rng rng(62);
+  for (const Case& test : Cases()) {
+    const QuantizedTensor source = RandomTensor(rng, test.options);
+    // With biases a fix adds a rounding of its own (docs/numerics.md); raw lists none here.
+    const PackedMatrix matrix =
+        Coded(source, {test.options.biases ? CodecId::kRaw : CodecId::kRans});
+    std::vector<uint32_t> ids{0, source.rows - 1, source.rows / 2, 0};
+    for (int i = 0; i < 50; ++i) ids.push_back(static_cast<uint32_t>(rng.Below(source.rows)));
+    std::vector<float> out(ids.size() * source.cols);
+    ASSERT_TRUE(matrix.GatherRows(pool_, ids, out.data()).ok());
+    std::vector<float> expected(source.cols);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      source.DequantizeRow(ids[i], expected.data());
+      ASSERT_EQ(
+          std::memcmp(expected.data(), out.data() + i * source.cols, source.cols * sizeof(float)),
+          0)
+          << test.name << ", row " << ids[i];
+    }
+    ASSERT_TRUE(matrix.GatherRows(pool_, {}, nullptr).ok());
+  }
+}
+
+TEST_P(PackedMatrixTest, IntegersComeBackExactly) {
+  Rng rng(63);
+  for (const Case& test : Cases()) {
+    for (const CodecId codec : {CodecId::kRaw, CodecId::kRans}) {
+      const QuantizedTensor source = RandomTensor(rng, test.options);
+      const PackedMatrix matrix = Coded(source, {codec});
+      std::vector<int32_t> expected(source.levels.begin(), source.levels.end());
+      for (const Fix& fix : source.fixes)
+        expected[size_t{fix.row} * source.cols + fix.col] += fix.delta;
+      std::vector<int32_t> actual(expected.size());
+      const PackedDesc& desc = matrix.tensor().desc;
+      for (uint32_t tile = 0; tile < desc.num_tiles; tile += 2) {
+        const uint32_t begin = TileRowBegin(desc, tile);
+        const uint32_t end = TileRowEnd(desc, std::min(tile + 1, desc.num_tiles - 1));
+        ASSERT_TRUE(
+            matrix.DecodeIntegers(begin, end, actual.data() + size_t{begin} * source.cols).ok());
+      }
+      ASSERT_EQ(actual, expected) << test.name;
+    }
+  }
+}
+
+// Listing rare levels as fixes is invisible from outside.
+TEST_P(PackedMatrixTest, OutliersAreLossless) {
+  Rng rng(64);
+  RandomTensorOptions options;
+  options.rows = 512;
+  options.cols = 512;
+  options.sigma = 1;
+  options.num_fixes = 10;
+  QuantizedTensor source = RandomTensor(rng, options);
+  for (int i = 0; i < 30; ++i)
+    source.levels[rng.Below(source.levels.size())] = RandomLevel(rng, options, 0);
+  const PackedMatrix matrix = Coded(source, {CodecId::kRans});
+  EXPECT_GT(matrix.tensor().fixes.size(), source.fixes.size());
+  std::vector<int32_t> actual(source.levels.size());
+  ASSERT_TRUE(matrix.DecodeIntegers(0, source.rows, actual.data()).ok());
+  std::vector<int32_t> expected(source.levels.begin(), source.levels.end());
+  for (const Fix& fix : source.fixes)
+    expected[size_t{fix.row} * source.cols + fix.col] += fix.delta;
+  EXPECT_EQ(actual, expected);
+}
+
+// A model gives the same numbers coded with rANS and raw, and with any number of threads.
+TEST_P(PackedMatrixTest, ProductsDependNeitherOnCodecNorOnThreads) {
+  Rng rng(65);
+  ThreadPool one(1);
+  for (const Case& test : Cases()) {
+    QuantizedTensor source = RandomTensor(rng, test.options);
+    // Levels that are common enough that none is listed as a fix.
+    for (int8_t& level : source.levels) level = static_cast<int8_t>(level & 3);
+    const PackedMatrix rans = Coded(source, {CodecId::kRans});
+    const PackedMatrix raw = Coded(source, {CodecId::kRaw});
+    std::vector<float> x(3 * source.cols);
+    for (float& v : x) v = static_cast<float>(rng.Gaussian());
+    for (const ActivationMode mode : {ActivationMode::kF32, ActivationMode::kI8}) {
+      for (const size_t m : {1, 3}) {
+        std::vector<float> a(m * source.rows), b(a), c(a);
+        ASSERT_TRUE(rans.Multiply(pool_, mode, m, x.data(), a.data()).ok());
+        ASSERT_TRUE(raw.Multiply(pool_, mode, m, x.data(), b.data()).ok());
+        ASSERT_TRUE(rans.Multiply(one, mode, m, x.data(), c.data()).ok());
+        ASSERT_EQ(rans.tensor().fixes.size(), raw.tensor().fixes.size()) << test.name;
+        ASSERT_EQ(a, b) << test.name;
+        ASSERT_EQ(a, c) << test.name;
+      }
+    }
+  }
+}
+
+// The rounded activations of m == 1 and of larger m are the same ones, also where a fix meets them.
+TEST_P(PackedMatrixTest, Int8ProductsOfOneAndOfManyRowsAgree) {
+  Rng rng(66);
+  RandomTensorOptions options;
+  options.rows = 64;
+  options.cols = 96;
+  options.num_fixes = 64;
+  options.max_delta = 100000;
+  const QuantizedTensor source = RandomTensor(rng, options);
+  const PackedMatrix matrix = Coded(source);
+  std::vector<float> x(2 * source.cols);
+  for (uint32_t c = 0; c < source.cols; ++c)
+    x[c] = x[c + source.cols] = static_cast<float>(rng.Gaussian());
+  std::vector<float> one(source.rows), two(2 * source.rows);
+  ASSERT_TRUE(matrix.Multiply(pool_, ActivationMode::kI8, 1, x.data(), one.data()).ok());
+  ASSERT_TRUE(matrix.Multiply(pool_, ActivationMode::kI8, 2, x.data(), two.data()).ok());
+  const auto seen = SeenActivations(source, ActivationMode::kI8, x.data());
+  for (uint32_t r = 0; r < source.rows; ++r) {
+    const double bound = 2 * (source.cols + 100) * kUnit * Magnitude(source, r, seen.data());
+    ASSERT_NEAR(one[r], two[r], bound) << r;
+  }
+}
+
+TEST_P(PackedMatrixTest, DamageIsReported) {
+  Rng rng(67);
+  RandomTensorOptions options;
+  options.rows = 256;
+  options.cols = 128;
+  const QuantizedTensor source = RandomTensor(rng, options);
+  PackedTensor packed = ForcePack(source, {CodecId::kRans, {12}});
+  std::vector<uint8_t> payload(packed.payload.begin(), packed.payload.end());
+  payload[700] ^= 0x10;
+  payload.resize(payload.size() + kPayloadReadPadding);
+  packed.payload = std::span(payload).first(packed.payload.size());
+  const PackedMatrix matrix(packed);
+  std::vector<float> x(3 * 128, 1.0f), y(3 * 256), row(128);
+  std::vector<int32_t> integers(256 * 128);
+  const uint32_t id = 700 * 256 / static_cast<uint32_t>(packed.payload.size());
+  for (const Status& status : {matrix.Multiply(pool_, ActivationMode::kF32, 1, x.data(), y.data()),
+                               matrix.Multiply(pool_, ActivationMode::kI8, 1, x.data(), y.data()),
+                               matrix.Multiply(pool_, ActivationMode::kF32, 3, x.data(), y.data()),
+                               matrix.GatherRows(pool_, std::span(&id, 1), row.data()),
+                               matrix.DecodeIntegers(0, 256, integers.data())}) {
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().code, ErrorCode::kCorrupt);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, PackedMatrixTest, testing::ValuesIn(kAllCpuTargets),
+                         [](const auto& row) { return std::string(CpuTargetName(row.param)); });
+
+}  // namespace
+}  // namespace ecq

@@ -1,0 +1,221 @@
+// Coded matrices with forced parameters, guarded memory and exact products, for the tests that
+// compare kernels.
+#pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ecq/backend/packed_matrix.h"
+#include "ecq/base/bytes.h"
+#include "ecq/base/half.h"
+#include "ecq/base/rng.h"
+#include "ecq/codec/codec.h"
+#include "ecq/kernels/activations.h"
+#include "ecq/pack/random_tensor_for_test.h"
+
+namespace ecq {
+
+// A payload with exactly kPayloadReadPadding readable bytes after it, then a page that faults.
+class GuardedPayload {
+ public:
+  GuardedPayload(std::span<const uint8_t> payload, uint8_t padding) {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t readable = AlignUp(payload.size() + kPayloadReadPadding, page);
+    mapped_bytes_ = readable + page;
+    base_ = static_cast<uint8_t*>(
+        mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    mprotect(base_ + readable, page, PROT_NONE);
+    std::memset(base_, padding, readable);
+    data_ = base_ + readable - kPayloadReadPadding - payload.size();
+    std::copy(payload.begin(), payload.end(), data_);
+  }
+  GuardedPayload(const GuardedPayload&) = delete;
+  GuardedPayload& operator=(const GuardedPayload&) = delete;
+  ~GuardedPayload() { munmap(base_, mapped_bytes_); }
+
+  uint8_t* data() { return data_; }
+
+ private:
+  uint8_t* base_;
+  uint8_t* data_;
+  size_t mapped_bytes_;
+};
+
+// What Pack() would decide by itself.
+struct ForcedCoding {
+  CodecId codec = CodecId::kRans;
+  std::vector<uint32_t> prob_bits;  // rans: for each span
+  bool gaussian = false;            // rans: Gaussian tables where 0 is among the levels
+  uint32_t raw_bits = 8;
+  int32_t raw_level_min = -128;
+  uint32_t lanes = kMaxLanes;
+  uint32_t blocks_per_tile = 1;
+};
+
+inline FrequencyTable ForcedTable(const Histogram& histogram, uint32_t prob_bits, bool gaussian) {
+  int32_t low = -128;
+  int32_t high = 127;
+  while (histogram[low] == 0) ++low;
+  while (histogram[high] == 0) --high;
+  if (gaussian) {
+    auto table = FrequencyTable::Gaussian(
+        0xf0000000u, std::min(low, 0),
+        static_cast<uint32_t>(std::max(high, 0) - std::min(low, 0) + 1), prob_bits);
+    if (table.ok()) return std::move(table).value();
+  }
+  return FrequencyTable::FromCounts(histogram.counts, Histogram::kMinLevel, prob_bits).value();
+}
+
+// Geometry and scales of `packed` from `t`.
+inline void Describe(const QuantizedTensor& t, const ForcedCoding& coding, PackedTensor& packed) {
+  PackedDesc& d = packed.desc;
+  d.rows = t.rows;
+  d.cols = t.cols;
+  d.lanes = coding.lanes;
+  d.blocks_per_tile = coding.blocks_per_tile;
+  d.num_tiles = static_cast<uint32_t>(DivideRoundUp(d.rows, TileRows(d)));
+  d.num_spans = static_cast<uint32_t>(packed.spans.size());
+  d.codec = coding.codec;
+  d.raw_bits = coding.codec == CodecId::kRaw ? coding.raw_bits : 0;
+  d.raw_level_min = coding.codec == CodecId::kRaw ? coding.raw_level_min : 0;
+  d.scale_groups = t.ScaleGroups();
+  d.group_size = t.scale_kind == ScaleKind::kGroup ? t.group_size : t.cols;
+  d.has_bias = t.biases.empty() ? 0 : 1;
+  packed.grid = t.grid;
+  packed.scale_kind = t.scale_kind;
+  packed.scale_exponent = t.scale_exponent;
+}
+
+// Makes `packed` own what it points to.
+inline void Adopt(std::shared_ptr<PackedTensor::Storage> storage, const QuantizedTensor& t,
+                  PackedTensor& packed) {
+  const size_t payload_bytes = AlignUp(storage->payload.size(), kPayloadAlignment);
+  storage->payload.resize(payload_bytes + kPayloadReadPadding);
+  storage->scales = t.scales;
+  storage->biases = t.biases;
+  storage->fixes = t.fixes;
+  storage->col_scales = t.col_scales;
+  storage->col_order = t.col_order;
+  packed.payload = std::span(storage->payload).first(payload_bytes);
+  packed.index = storage->index;
+  packed.scales = storage->scales;
+  packed.biases = storage->biases;
+  packed.fixes = storage->fixes;
+  packed.col_scales = storage->col_scales;
+  packed.col_order = storage->col_order;
+  packed.storage = std::move(storage);
+}
+
+// Codes `t` as told, also in ways that Pack() never chooses. Fixes and the rest are taken over.
+inline PackedTensor ForcePack(const QuantizedTensor& t, const ForcedCoding& coding) {
+  PackedTensor packed;
+  CodecPlan plan;
+  plan.codec = coding.codec;
+  plan.raw_bits = coding.raw_bits;
+  plan.raw_level_min = coding.raw_level_min;
+  const std::vector<uint32_t> ends = t.span_ends.empty() ? std::vector{t.cols} : t.span_ends;
+  uint32_t begin = 0;
+  for (uint32_t s = 0; s < ends.size(); ++s) {
+    ColumnSpan span{begin, ends[s], s, 0};
+    if (coding.codec == CodecId::kRans) {
+      span.prob_bits = coding.prob_bits[s % coding.prob_bits.size()];
+      Histogram histogram;
+      for (uint32_t r = 0; r < t.rows; ++r) {
+        for (uint32_t c = begin; c < ends[s]; ++c) ++histogram[t.levels[size_t{r} * t.cols + c]];
+      }
+      plan.tables.push_back(ForcedTable(histogram, span.prob_bits, coding.gaussian));
+    }
+    packed.spans.push_back(span);
+    begin = ends[s];
+  }
+  packed.tables = plan.tables;
+  Describe(t, coding, packed);
+
+  auto storage = std::make_shared<PackedTensor::Storage>();
+  const PackedDesc& d = packed.desc;
+  const auto encoder = GetCodec(coding.codec).make_encoder(plan, packed.spans, d.lanes);
+  storage->index.push_back(0);
+  for (uint32_t tile = 0; tile < d.num_tiles; ++tile) {
+    const uint32_t row = TileRowBegin(d, tile);
+    const TileLevels levels{t.levels.data() + size_t{row} * d.cols, d.cols,
+                            TileRowEnd(d, tile) - row, d.cols};
+    encoder->Encode(levels, storage->payload);
+    storage->index.push_back(static_cast<uint32_t>(storage->payload.size() / kIndexUnitBytes));
+  }
+  Adopt(std::move(storage), t, packed);
+  return packed;
+}
+
+// x with everything a product may ask for.
+struct PreparedVector {
+  std::vector<float> x;
+  std::vector<int8_t> q;
+  std::vector<float> q_scales;
+  std::vector<int32_t> q_sums;
+  std::vector<float> sums_f32;  // per scale group
+  std::vector<float> sums_i8;
+
+  PreparedVector(const PackedView& w, std::vector<float> values) : x(std::move(values)) {
+    q.resize(PaddedActivations(x.size()));
+    q_scales.resize(NumActivationBlocks(x.size()));
+    QuantizeActivations(x.data(), x.size(), q.data(), q_scales.data());
+    q_sums.resize(q_scales.size());
+    for (size_t i = 0; i < q.size(); ++i) q_sums[i / kActivationBlock] += q[i];
+    for (uint32_t g = 0; g < w.desc.scale_groups; ++g) {
+      double f32 = 0;
+      double i8 = 0;
+      for (size_t c = size_t{g} * w.desc.group_size;
+           c < std::min<size_t>(x.size(), (size_t{g} + 1) * w.desc.group_size); ++c) {
+        f32 += x[c];
+        i8 += Rounded(c);
+      }
+      sums_f32.push_back(static_cast<float>(f32));
+      sums_i8.push_back(static_cast<float>(i8));
+    }
+  }
+
+  // Activation c as an int8 product sees it.
+  double Rounded(size_t c) const { return double{q_scales[c / kActivationBlock]} * q[c]; }
+  PackedActivations ForF32() const {
+    return {x.data(), nullptr, nullptr, nullptr, sums_f32.data()};
+  }
+  PackedActivations ForI8() const {
+    return {nullptr, q.data(), q_scales.data(), q_sums.data(), sums_i8.data()};
+  }
+};
+
+// A value and the sum of the magnitudes that went into it.
+struct ExactSum {
+  double value = 0;
+  double magnitude = 0;
+};
+
+// Row `row` of W times the activations fn(column), without the fixes.
+template <typename Fn>
+ExactSum ExactProduct(const QuantizedTensor& t, uint32_t row, Fn&& activation) {
+  ExactSum sum;
+  const uint32_t group_size = t.scale_kind == ScaleKind::kGroup ? t.group_size : t.cols;
+  double scale = 0;
+  double bias = 0;
+  for (uint32_t c = 0; c < t.cols; ++c) {
+    if (c % group_size == 0) {
+      scale = t.ScaleAt(row, c);
+      bias = t.BiasAt(row, c);
+    }
+    const double level = t.levels[size_t{row} * t.cols + c];
+    const double x = activation(c);
+    sum.value += (scale * level + bias) * x;
+    sum.magnitude += (std::abs(scale * level) + std::abs(bias)) * std::abs(x);
+  }
+  return sum;
+}
+
+}  // namespace ecq
