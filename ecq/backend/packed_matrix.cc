@@ -157,7 +157,13 @@ void PackedMatrix::Gemv(ThreadPool& pool, ActivationMode mode, const float* x, f
     const uint32_t end = std::min(num_tiles, begin + kGemvTaskTiles);
     if (!gemv(view_, begin, end, prepared, y)) all_well.store(false, std::memory_order_relaxed);
   });
-  for (const Fix& fix : tensor_.fixes) y[fix.row] += FixWeight(fix) * x[fix.col];
+  // Fixes meet the same activations as the levels do.
+  const auto activation = [&](uint32_t col) {
+    return mode == ActivationMode::kI8
+               ? static_cast<float>(prepared.q[col]) * prepared.q_scales[col / kActivationBlock]
+               : x[col];
+  };
+  for (const Fix& fix : tensor_.fixes) y[fix.row] += FixWeight(fix) * activation(fix.col);
   *ok = all_well.load();
 }
 

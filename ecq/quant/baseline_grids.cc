@@ -64,11 +64,10 @@ GroupGrid MlxAffine(std::span<const float> w) {
 
 // Level of each weight: nearest, clamped.
 void RoundToGrid(std::span<const float> w, const GroupGrid& grid, int8_t* levels) {
-  const float inverse = grid.scale != 0 ? 1.0f / grid.scale : 0.0f;
   for (size_t i = 0; i < w.size(); ++i) {
-    const float level = std::nearbyint((w[i] - grid.bias) * inverse);
-    levels[i] = static_cast<int8_t>(std::clamp(level, static_cast<float>(grid.level_min),
-                                               static_cast<float>(grid.level_max)));
+    const float level = grid.scale != 0 ? std::nearbyint((w[i] - grid.bias) / grid.scale) : 0.0f;
+    levels[i] = static_cast<int8_t>(
+        std::clamp(level, static_cast<float>(grid.level_min), static_cast<float>(grid.level_max)));
   }
 }
 

@@ -15,6 +15,10 @@ namespace {
 constexpr uint32_t kRowsPerTask = 64;
 constexpr double kMaxFixShare = 0.01;
 constexpr int32_t kMinCount = -128;
+// Rows with a smaller step count as zero: half scales do not reach it, and its reciprocal may
+// overflow. Rows with a larger rms have no half scale either (scale_exponent ends at 64).
+constexpr float kSmallestStep = 0x1p-100f;
+constexpr float kLargestRms = 0x1p72f;
 
 // Calls fn(row_begin, row_end, worker) for pieces of the rows.
 template <typename F>
@@ -25,8 +29,8 @@ void ForRows(ThreadPool& pool, uint32_t rows, F&& fn) {
   });
 }
 
-// round(w / step) clamped to +-kMaxLevel, ties to even. Adding 1.5 * 2^23 leaves the rounded integer
-// in the low mantissa bits: no call, no branch, so the loop vectorizes.
+// round(w / step) clamped to +-kMaxLevel, ties to even. Adding 1.5 * 2^23 leaves the rounded
+// integer in the low mantissa bits: no call, no branch, so the loop vectorizes.
 inline int8_t RoundToLevel(float w, float inverse_step) {
   constexpr float kMagic = 0x1.8p23f;
   constexpr float kLimit = UniformQuantizer::kMaxLevel;
@@ -35,7 +39,7 @@ inline int8_t RoundToLevel(float w, float inverse_step) {
 }
 
 void RoundRow(const float* w, uint32_t cols, float step, int8_t* levels) {
-  const float inverse_step = step > 0 ? 1.0f / step : 0.0f;
+  const float inverse_step = step >= kSmallestStep ? 1.0f / step : 0.0f;
   for (uint32_t c = 0; c < cols; ++c) levels[c] = RoundToLevel(w[c], inverse_step);
 }
 
@@ -88,16 +92,17 @@ Result<UniformQuantizer> UniformQuantizer::Create(WeightView weights, ThreadPool
   ForRows(pool, weights.rows, [&](uint32_t begin, uint32_t end, size_t) {
     for (uint32_t r = begin; r < end; ++r) {
       double sum = 0;
-      for (uint32_t c = 0; c < weights.cols; ++c) sum += double{weights.Row(r)[c]} * weights.Row(r)[c];
+      for (uint32_t c = 0; c < weights.cols; ++c)
+        sum += double{weights.Row(r)[c]} * weights.Row(r)[c];
       row_rms[r] = static_cast<float>(std::sqrt(sum / weights.cols));
     }
   });
   for (uint32_t r = 0; r < weights.rows; ++r) {
-    if (std::isfinite(row_rms[r])) continue;
+    if (row_rms[r] <= kLargestRms) continue;
     return Error{ErrorCode::kInvalidArgument,
                  "row " + std::to_string(r) +
-                     " holds a weight that is infinite or not a number; such a model cannot be "
-                     "quantized"};
+                     " holds a weight that is infinite, not a number or beyond 2^72; such a model "
+                     "cannot be quantized"};
   }
   return UniformQuantizer(weights, std::move(row_rms));
 }
@@ -114,8 +119,7 @@ float UniformQuantizer::StepOfRow(uint32_t row, double relative_step) const {
 LevelCounts UniformQuantizer::CountLevels(double relative_step, uint64_t max_weights,
                                           ThreadPool& pool) const {
   const uint64_t wanted_rows = std::max<uint64_t>(1, max_weights / weights_.cols);
-  const uint32_t stride =
-      static_cast<uint32_t>(std::max<uint64_t>(1, weights_.rows / wanted_rows));
+  const uint32_t stride = static_cast<uint32_t>(std::max<uint64_t>(1, weights_.rows / wanted_rows));
   const uint32_t rows = static_cast<uint32_t>(DivideRoundUp(weights_.rows, stride));
   std::vector<std::array<LevelCounts, 4>> counts(pool.num_threads());
   ForRows(pool, rows, [&](uint32_t begin, uint32_t end, size_t worker) {
@@ -185,7 +189,8 @@ Result<QuantizedTensor> UniformQuantizer::Quantize(double relative_step, ThreadP
                      std::to_string(weights_.size()) +
                      " integers exceed 127; ask for fewer bits per weight (at most about 7)"};
   }
-  StoreHalfScales(scale_kind_ == ScaleKind::kRow ? row_gains : std::vector<double>{all.Gain()}, &out);
+  StoreHalfScales(scale_kind_ == ScaleKind::kRow ? row_gains : std::vector<double>{all.Gain()},
+                  &out);
   return out;
 }
 
@@ -204,8 +209,7 @@ double FindRelativeStep(const UniformQuantizer& quantizer, uint64_t num_weights,
   double previous_step = 0;
   double previous_bits = 0;
   for (int i = 0; i < kMaxSteps; ++i) {
-    const LevelCounts counts =
-        quantizer.CountLevels(std::exp2(log_step), kSampleWeights, pool);
+    const LevelCounts counts = quantizer.CountLevels(std::exp2(log_step), kSampleWeights, pool);
     const double bits = (estimate(counts) - target_bytes) * bits_per_byte;
     if (std::abs(bits) < best_difference) {
       best_difference = std::abs(bits);

@@ -21,7 +21,9 @@ class PackedMatrixTest : public testing::TestWithParam<CpuTarget> {
     ASSERT_TRUE(SetActiveCpuTarget(GetParam()).ok());
   }
   void TearDown() override {
-    if (before_) EXPECT_TRUE(SetActiveCpuTarget(*before_).ok());
+    if (before_) {
+      EXPECT_TRUE(SetActiveCpuTarget(*before_).ok());
+    }
   }
 
   PackedMatrix Coded(const QuantizedTensor& source, const PackOptions& options = {}) {
@@ -84,17 +86,15 @@ std::vector<double> ExactWeights(const QuantizedTensor& t) {
   return weights;
 }
 
-// Sum over a row of what the computation adds up in magnitude: |scale| (|level| + |delta|) +
-// |bias|.
+// Sum over a row of what the computation adds up in magnitude. Pack() may have moved a level into a
+// fix: then |stand-in| + |delta| is at most |integer| + 384.
 double Magnitude(const QuantizedTensor& t, uint32_t row, const float* x) {
+  auto [fix, fixes_end] = FixesOfRows(t.fixes, row, row + 1);
   double sum = 0;
   for (uint32_t c = 0; c < t.cols; ++c) {
-    double integer = std::abs(t.levels[size_t{row} * t.cols + c]);
-    for (const Fix& fix : t.fixes) {
-      // Twice: Pack() may have moved the level into the fix, and the stand-in out of it.
-      if (fix.row == row && fix.col == c) integer += 2 * std::abs(fix.delta);
-    }
-    double weight = std::abs(t.ScaleAt(row, c)) * (integer + 256) + std::abs(t.BiasAt(row, c));
+    double integer = 384 + std::abs(t.levels[size_t{row} * t.cols + c]);
+    if (fix != fixes_end && fix->col == c) integer += std::abs((fix++)->delta);
+    double weight = std::abs(t.ScaleAt(row, c)) * integer + std::abs(t.BiasAt(row, c));
     if (!t.col_scales.empty()) weight *= std::abs(HalfToFloat(t.col_scales[c]));
     sum += weight * std::abs(x[t.col_order.empty() ? c : t.col_order[c]]);
   }

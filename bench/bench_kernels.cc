@@ -1,0 +1,88 @@
+// Fused products y = W x on one thread: every codec, target and activation type, beside the dense f32
+// product and the group-4-bit format in the same run.
+//
+//   bench_kernels --benchmark_repetitions=9 --benchmark_report_aggregates_only=true
+//
+// items/s are weights per second; "bpw" counts payload, index, tables and scales. The small matrix
+// stays in the L2 cache, the large one (64 Mi weights) comes from memory.
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <string>
+
+#include "bench/synthetic_matrix.h"
+#include "ecq/backend/dense_matrix.h"
+#include "ecq/kernels/cpu_target.h"
+
+namespace ecq::bench {
+namespace {
+
+struct Size {
+  const char* name;
+  uint32_t rows;
+  uint32_t cols;
+};
+constexpr Size kSizes[] = {{"L2", 512, 2048}, {"DRAM", 16384, 4096}};
+constexpr double kRates[] = {2.0, 3.0, 4.0};
+
+void RunProduct(benchmark::State& state, const Matrix& matrix, CpuTarget target,
+                ActivationMode mode) {
+  if (!SetActiveCpuTarget(target).ok()) {
+    state.SkipWithError("this machine lacks the target");
+    return;
+  }
+  ThreadPool pool(1);
+  const std::vector<float> x = GaussianValues(matrix.cols(), 2);
+  std::vector<float> y(matrix.rows());
+  for (auto _ : state) {
+    if (!matrix.Multiply(pool, mode, 1, x.data(), y.data()).ok()) state.SkipWithError("corrupt");
+    benchmark::DoNotOptimize(y.data());
+  }
+  const double weights = static_cast<double>(matrix.rows() * matrix.cols());
+  state.SetItemsProcessed(static_cast<int64_t>(static_cast<double>(state.iterations()) * weights));
+  state.SetBytesProcessed(static_cast<int64_t>(static_cast<double>(state.iterations()) *
+                                               static_cast<double>(matrix.resident_bytes())));
+  state.counters["bpw"] = 8.0 * static_cast<double>(matrix.resident_bytes()) / weights;
+}
+
+void Register(const std::string& name, std::shared_ptr<const Matrix> matrix) {
+  for (const CpuTarget target : kAllCpuTargets) {
+    for (const ActivationMode mode : {ActivationMode::kF32, ActivationMode::kI8}) {
+      const std::string full = name + "/" + std::string(CpuTargetName(target)) +
+                               (mode == ActivationMode::kF32 ? "/f32" : "/i8");
+      benchmark::RegisterBenchmark(full.c_str(), [=](benchmark::State& state) {
+        RunProduct(state, *matrix, target, mode);
+      });
+    }
+  }
+}
+
+void RegisterAll() {
+  ThreadPool pool(DefaultThreadCount());
+  for (const Size& size : kSizes) {
+    const auto name = [&](const char* what) { return std::string(size.name) + "/" + what; };
+    for (const double rate : kRates) {
+      const QuantizedTensor tensor = GaussianTensor(size.rows, size.cols, rate, pool);
+      Register(name("rans-") + std::to_string(static_cast<int>(rate)),
+               std::make_shared<PackedMatrix>(PackAs(tensor, CodecId::kRans, pool)));
+    }
+    Register(name("raw-q4_0"), std::make_shared<PackedMatrix>(PackAs(
+                                   Group4Tensor(size.rows, size.cols, pool), CodecId::kRaw, pool)));
+    const std::vector<float> values = GaussianValues(size_t{size.rows} * size.cols, 1);
+    AlignedBuffer<float> dense(values.size());
+    std::copy(values.begin(), values.end(), dense.begin());
+    auto matrix = DenseMatrix::Create(size.rows, size.cols, std::move(dense));
+    Register(name("dense-f32"), std::make_shared<DenseMatrix>(std::move(matrix).value()));
+  }
+}
+
+}  // namespace
+}  // namespace ecq::bench
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  ecq::bench::RegisterAll();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
