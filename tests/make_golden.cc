@@ -1,5 +1,5 @@
 // make_golden DIRECTORY: writes the golden files and their manifest (file, matrix, SHA-256 of the
-// integers).
+// integers). columns-resaved.ecq comes from columns.ecq by "tests/reference/ecq_ref.py resave".
 #include <cstdio>
 #include <filesystem>
 #include <string>

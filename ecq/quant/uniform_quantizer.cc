@@ -201,8 +201,9 @@ double FindRelativeStep(const UniformQuantizer& quantizer, uint64_t num_weights,
   constexpr uint64_t kSampleWeights = 1 << 20;
   const double bits_per_byte = 8.0 / static_cast<double>(num_weights);
 
-  // sqrt(2 pi e) * 2^-R: the step at which a unit Gaussian has entropy R.
-  double log_step = 2.05 - target_bytes * bits_per_byte;
+  // sqrt(2 pi e) * 2^-R: the step at which a unit Gaussian has entropy R. No grid of int8 levels
+  // has use for a first guess beyond 16 bits.
+  double log_step = 2.05 - std::clamp(target_bytes * bits_per_byte, 0.0, 16.0);
   double slope = -1;  // bits per weight per unit of log_step
   double best_step = log_step;
   double best_difference = std::numeric_limits<double>::infinity();

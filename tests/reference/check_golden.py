@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Decodes every golden .ecq file with ecq_ref.py and compares with the manifest and the worked example.
+"""Decodes every golden .ecq file with ecq_ref.py; compares with manifest and worked example.
 
     check_golden.py REPOSITORY
 """

@@ -4,8 +4,8 @@
 Plain Python 3; section numbers in comments are those of docs/format.md.
 
     ecq_ref.py list FILE               matrices, their shapes and codecs
-    ecq_ref.py sha256 FILE             SHA-256 of the integers of every matrix: int32, little-endian,
-                                       row by row, columns as stored
+    ecq_ref.py sha256 FILE             SHA-256 of the integers of every matrix: int32,
+                                       little-endian, row by row, columns as stored
     ecq_ref.py weights FILE MATRIX     the weights, one row a line, columns as in the model
     ecq_ref.py resave IN OUT           the same tensors sorted by name and packed without alignment,
                                        as other safetensors tools may leave them
@@ -59,7 +59,8 @@ class Table:
     """Frequencies freqs[i] of the levels level_min + i; they sum to 2^prob_bits."""
 
     def __init__(self, prob_bits, level_min, freqs, record):
-        self.prob_bits, self.level_min, self.freqs, self.record = prob_bits, level_min, freqs, record
+        self.prob_bits, self.level_min = prob_bits, level_min
+        self.freqs, self.record = freqs, record
         self.cums = [sum(freqs[:i]) for i in range(len(freqs))]
         self.slots = [i for i, freq in enumerate(freqs) for _ in range(freq)]
 
@@ -244,7 +245,7 @@ class EcqFile:
         hashes = parse_json(self.metadata["ecq.hashes"])
         texts = {name: self.bytes(name) for name in self.tensors}
         texts["ecq.matrices"] = self.metadata["ecq.matrices"].encode("utf-8")
-        check(hashes.keys() == texts.keys(), "bad header", "a tensor without hash, or a hash too much")
+        check(hashes.keys() == texts.keys(), "bad header", "hashes and tensors do not match")
         for name, text in texts.items():
             check(xxhash.xxh3_64_hexdigest(text) == hashes[name], "corrupt", name)
         return True

@@ -83,7 +83,8 @@ class Writer:
 
     def data(self, data, comment, per_line):
         for i in range(0, len(data), per_line):
-            self.say(f"bytes {hex_bytes(data[i:i + per_line])}" + (f"  # {comment}" if i == 0 else ""))
+            note = f"  # {comment}" if i == 0 else ""
+            self.say(f"bytes {hex_bytes(data[i:i + per_line])}{note}")
 
     def rans(self, name, records, levels, lanes=1, blocks=1, spans=None):
         tables = [ecq_ref.read_table(record, 0)[0] for record in records]
@@ -101,9 +102,10 @@ class Writer:
         column_tables = [tables[number] for columns, number in spans for _ in range(columns)]
         for tile in self.tiles(levels, lanes, blocks):
             states, words = ecq_ref.encode_rans(tile, lanes, column_tables)
-            stream = struct.pack(f"<{len(states)}I", *states) + struct.pack(f"<{len(words)}H", *words)
+            stream = struct.pack(f"<{len(states)}I{len(words)}H", *states, *words)
             padding = bytes(-len(stream) % 4)
-            back = ecq_ref.decode_rans(stream + padding, len(tile), len(tile[0]), lanes, column_tables)
+            shape = len(tile), len(tile[0])
+            back = ecq_ref.decode_rans(stream + padding, *shape, lanes, column_tables)
             assert back == tile, name
             for lane, state in enumerate(states):
                 self.data(struct.pack("<I", state), f"state of lane {lane}: {state}", 4)
@@ -153,7 +155,8 @@ def write_tables(path):
     case("alphabet-16", stored(10, -8, [64] * 16))
     case("alphabet-256-all-ones", stored(8, -128, [1] * 256), [list(range(-128, 128))] * 2)
     case("alphabet-256-14-bits", stored(14, -128, [64] * 256))
-    case("rare-beside-huge", stored(14, 0, [16383, 1]), [[0] * 30 + [1] + [0] * 9, [1] * 40, [0] * 40])
+    rare = [[0] * 30 + [1] + [0] * 9, [1] * 40, [0] * 40]
+    case("rare-beside-huge", stored(14, 0, [16383, 1]), rare)
     case("rare-first", stored(12, 0, [1, 4095]), [[1] * 30 + [0] + [1] * 9, [0] * 40, [1] * 40])
     case("last-level-unused", stored(8, -1, [100, 156, 0]))
     case("gap-inside", stored(9, 100, [200, 0, 0, 312]))
@@ -189,7 +192,8 @@ def write_raw(path):
     for bits in range(1, 9):
         low = -(1 << (bits - 1))
         for cols in (1, 31, 32, 33, 70):
-            levels = [[rng.randrange(low, low + (1 << bits)) for _ in range(cols)] for _ in range(3)]
+            high = low + (1 << bits)
+            levels = [[rng.randrange(low, high) for _ in range(cols)] for _ in range(3)]
             out.raw(f"{bits}-bits-{cols}-columns", bits, low, levels, lanes=2, blocks=2)
     levels = [[rng.randrange(-5, 11) for _ in range(35)] for _ in range(37)]
     out.raw("32-lanes-ragged", 4, -5, levels, lanes=32)
