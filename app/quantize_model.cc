@@ -261,7 +261,7 @@ double QuantizeReport::bits_per_weight() const {
   return 8.0 * static_cast<double>(matrix_bytes()) / static_cast<double>(num_weights());
 }
 
-double DefaultEmbeddingRate(double bpw) { return std::min(6.0, bpw + 1.0); }
+double DefaultEmbeddingRate(double bpw) { return std::min(6.0, bpw); }
 
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
                                      ThreadPool& pool, EcqWriter* writer,

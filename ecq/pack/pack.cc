@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -166,7 +167,8 @@ bool FixesAreOrdered(const QuantizedTensor& t) {
 }
 
 Status CheckInput(const QuantizedTensor& t) {
-  const bool groups_ok = t.scale_kind != ScaleKind::kGroup || t.group_size > 0;
+  const bool groups_ok =
+      t.scale_kind != ScaleKind::kGroup || (t.group_size > 0 && t.group_size % 4 == 0);
   if (t.rows == 0 || t.cols == 0 || t.levels.size() != uint64_t{t.rows} * t.cols || !groups_ok ||
       t.scales.size() != t.NumScales() ||
       (!t.biases.empty() && t.biases.size() != t.scales.size()) ||
@@ -180,7 +182,8 @@ Status CheckInput(const QuantizedTensor& t) {
 }
 
 // Encodes all tiles, several at a time, and concatenates them in order.
-void EncodeTiles(const Choice& choice, const std::vector<ColumnSpan>& spans, const PackedDesc& desc,
+// Errors: kInvalidArgument if they take more than the 16 GiB that the index can address.
+Status EncodeTiles(const Choice& choice, const std::vector<ColumnSpan>& spans, const PackedDesc& desc,
                  const std::vector<int8_t>& levels, ThreadPool& pool,
                  PackedTensor::Storage& storage) {
   std::vector<std::unique_ptr<TileEncoder>> encoders(pool.num_threads());
@@ -199,6 +202,10 @@ void EncodeTiles(const Choice& choice, const std::vector<ColumnSpan>& spans, con
   storage.index.push_back(0);
   for (const auto& stream : streams) {
     total += stream.size();
+    if (total / kIndexUnitBytes > std::numeric_limits<uint32_t>::max()) {
+      return Error{ErrorCode::kInvalidArgument,
+                   "pack: the codestreams of one matrix take more than 16 GiB; split the matrix"};
+    }
     storage.index.push_back(static_cast<uint32_t>(total / kIndexUnitBytes));
   }
   const uint64_t padded_bytes = AlignUp(total, kPayloadAlignment) + kPayloadReadPadding;
@@ -208,6 +215,7 @@ void EncodeTiles(const Choice& choice, const std::vector<ColumnSpan>& spans, con
     std::vector<uint8_t>().swap(stream);
   }
   storage.payload.resize(padded_bytes);
+  return OkStatus();
 }
 
 }  // namespace
@@ -265,7 +273,8 @@ Result<PackedTensor> Pack(const QuantizedTensor& tensor, const PackOptions& opti
     moved = tensor.levels;
     storage->fixes = MoveOutliers(tensor, packed.spans, outliers, moved);
   }
-  EncodeTiles(choice, packed.spans, desc, num_outliers > 0 ? moved : tensor.levels, pool, *storage);
+  ECQ_RETURN_IF_ERROR(EncodeTiles(choice, packed.spans, desc,
+                                  num_outliers > 0 ? moved : tensor.levels, pool, *storage));
   storage->scales = tensor.scales;
   storage->biases = tensor.biases;
   storage->col_scales = tensor.col_scales;

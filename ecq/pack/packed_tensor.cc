@@ -77,14 +77,9 @@ Status CheckSpans(const PackedTensor& t, const std::string& where) {
 
 // Bytes a tile needs at the very least, so that kernels may read its fixed part unchecked.
 uint64_t MinTileBytes(const PackedDesc& d, uint32_t tile) {
-  const uint32_t rows = TileRowEnd(d, tile) - TileRowBegin(d, tile);
-  if (d.codec == CodecId::kRans) return std::min(rows, d.lanes) * sizeof(uint32_t);
-  uint64_t words = 0;
-  for (uint32_t row = 0; row < rows; row += d.lanes) {
-    words +=
-        uint64_t{DivideRoundUp(d.cols, kRawGroupCols)} * d.raw_bits * std::min(d.lanes, rows - row);
-  }
-  return words * sizeof(uint32_t);
+  const uint64_t rows = TileRowEnd(d, tile) - TileRowBegin(d, tile);
+  if (d.codec == CodecId::kRans) return std::min<uint64_t>(rows, d.lanes) * sizeof(uint32_t);
+  return DivideRoundUp(d.cols, kRawGroupCols) * d.raw_bits * rows * sizeof(uint32_t);
 }
 
 Status CheckIndex(const PackedTensor& t, const std::string& where) {
@@ -92,6 +87,12 @@ Status CheckIndex(const PackedTensor& t, const std::string& where) {
     return Error{ErrorCode::kBadLayout, where + ": the tile index must hold " +
                                             Number(uint64_t{t.desc.num_tiles} + 1) +
                                             " offsets from 0, got " + Number(t.index.size())};
+  }
+  if (t.index.back() * kIndexUnitBytes > t.payload.size()) {
+    return Error{ErrorCode::kBadLayout, where + ": the last tile ends at " +
+                                            Number(t.index.back() * kIndexUnitBytes) +
+                                            ", the payload has " + Number(t.payload.size()) +
+                                            " bytes"};
   }
   for (uint32_t tile = 0; tile < t.desc.num_tiles; ++tile) {
     const uint64_t begin = t.index[tile] * kIndexUnitBytes;
@@ -102,11 +103,6 @@ Status CheckIndex(const PackedTensor& t, const std::string& where) {
                        Number(MinTileBytes(t.desc, tile)) + " bytes, the index says " +
                        Number(begin) + " to " + Number(end)};
     }
-  }
-  if (t.index.back() * kIndexUnitBytes > t.payload.size()) {
-    return Error{ErrorCode::kBadLayout,
-                 where + ": the last tile ends at " + Number(t.index.back() * kIndexUnitBytes) +
-                     ", the payload has " + Number(t.payload.size()) + " bytes"};
   }
   return OkStatus();
 }
