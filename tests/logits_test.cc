@@ -130,7 +130,7 @@ std::vector<float> CodedLogits(const std::string& grid, CodecId codec, Activatio
   options.grid = grid;
   options.pack.codec = codec;
   ThreadPool pool(2);
-  const auto report = QuantizeModel(source->source(), options, pool, &*writer,
+  const auto report = QuantizeModel(source->source(), options, pool, *writer,
                                     [](uint64_t, uint64_t, const std::string&) {});
   EXPECT_TRUE(report.ok()) << report.error().message;
   EXPECT_TRUE(writer->Finish().ok());

@@ -136,7 +136,15 @@ Result<FrequencyTable> FrequencyTable::Gaussian(uint32_t rho_q32, int32_t level_
     freqs[level - level_min] = 1 + static_cast<uint32_t>(share);
     used += freqs[level - level_min];
   }
-  freqs[-level_min] += total_freq - used;
+  // Fewer than num_levels slots are missing: one each to the levels nearest to 0.
+  uint32_t missing = total_freq - used;
+  for (uint32_t turn = 0; missing > 0; ++turn) {  // 0, -1, 1, -2, 2, ...
+    const int32_t distance = static_cast<int32_t>((turn + 1) / 2);
+    const int32_t level = turn % 2 == 1 ? -distance : distance;
+    if (level < level_min || level > level_max) continue;
+    ++freqs[level - level_min];
+    --missing;
+  }
   return FrequencyTable(Kind::kGaussian, level_min, prob_bits, std::move(freqs), rho_q32);
 }
 

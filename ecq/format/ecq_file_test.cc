@@ -145,24 +145,33 @@ TEST_F(EcqFileTest, EqualTablesAreStoredOnce) {
   EXPECT_EQ(file->matrix("b")->tables, matrix.tables);
 }
 
-TEST_F(EcqFileTest, MatrixFileBytesPredictsTheGrowth) {
-  uint64_t predicted = 0;
-  uint64_t sizes[2];
-  for (int n = 0; n < 2; ++n) {
+TEST_F(EcqFileTest, MeasuringTellsTheExactSizeAndWritesNothing) {
+  std::filesystem::remove(path_);
+  for (const int num_matrices : {0, 1, 200}) {
+    const auto fill = [&](EcqWriter& writer) {
+      EXPECT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
+      for (int i = 0; i < num_matrices; ++i) {
+        const std::string name = "model.layers." + std::to_string(i) + ".weight";
+        EXPECT_TRUE(
+            writer.AddMatrix(name, MakeMatrix(64, 40 + i % 7, 2, static_cast<uint64_t>(i))).ok());
+      }
+      const auto size = writer.Seal();
+      EXPECT_TRUE(size.ok());
+      return *size;
+    };
+    auto measuring = EcqWriter::CreateMeasuring(kInfo);
+    ASSERT_TRUE(measuring.ok());
+    const uint64_t predicted = fill(*measuring);
+    EXPECT_FALSE(std::filesystem::exists(path_));
     EcqWriter writer = NewWriter();
-    ASSERT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
-    for (int i = 0; i < 200 * n; ++i) {
-      const std::string name = "model.layers." + std::to_string(i) + ".weight";
-      const PackedTensor matrix = MakeMatrix(64, 40 + i % 7, 2, static_cast<uint64_t>(i));
-      predicted += EcqWriter::MatrixFileBytes(name, matrix);
-      ASSERT_TRUE(writer.AddMatrix(name, matrix).ok());
-    }
-    const auto size = writer.Finish();
-    ASSERT_TRUE(size.ok());
-    sizes[n] = *size;
+    EXPECT_EQ(fill(writer), predicted);
+    ASSERT_TRUE(writer.Finish().ok());
+    EXPECT_EQ(std::filesystem::file_size(path_), predicted);
+    std::filesystem::remove(path_);
   }
-  EXPECT_NEAR(static_cast<double>(sizes[1] - sizes[0]), static_cast<double>(predicted),
-              kEcqDataAlignment + 200 * 40.0);
+  auto empty = EcqWriter::CreateMeasuring(kInfo);
+  ASSERT_TRUE(empty.ok());
+  EXPECT_EQ(empty->Seal().error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST_F(EcqFileTest, WriterRefusesBadNamesAndShapes) {

@@ -40,7 +40,6 @@ inline constexpr uint64_t kMaxTables = 65536;
 inline constexpr uint64_t kMaxSpans = 262144;  // of all matrices together
 inline constexpr uint64_t kMaxWeights = (uint64_t{1} << 40) - 1;
 inline constexpr uint32_t kMaxDimension = 0x7fffffff;
-inline constexpr int32_t kMaxFixDelta = 1 << 24;  // integers stay exact in binary32
 
 // A file that the .ecq was made from.
 struct EcqSourceFile {

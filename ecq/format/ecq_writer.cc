@@ -74,22 +74,32 @@ std::string TensorText(const std::string& quoted_name, DType dtype, const Shape&
 
 Result<EcqWriter> EcqWriter::Create(const std::filesystem::path& path, const EcqFileInfo& info,
                                     bool overwrite) {
-  ECQ_RETURN_IF_ERROR(JsonString(info.producer));
-  ECQ_TRY(std::string source_text, SourceText(info));
-  ECQ_TRY(AtomicFile file, AtomicFile::Create(path, overwrite));
-  ECQ_TRY(ScratchFile data, ScratchFile::CreateBeside(path));
-  EcqWriter writer(std::move(file), std::move(data));
-  writer.producer_ = info.producer;
-  writer.source_text_ = std::move(source_text);
+  ECQ_TRY(EcqWriter writer, CreateMeasuring(info));
+  ECQ_TRY(writer.file_, AtomicFile::Create(path, overwrite));
+  ECQ_TRY(writer.data_, ScratchFile::CreateBeside(path));
   return writer;
+}
+
+Result<EcqWriter> EcqWriter::CreateMeasuring(const EcqFileInfo& info) {
+  ECQ_RETURN_IF_ERROR(JsonString(info.producer));
+  EcqWriter writer;
+  ECQ_TRY(writer.source_text_, SourceText(info));
+  writer.producer_ = info.producer;
+  return writer;
+}
+
+Status EcqWriter::AppendData(std::span<const uint8_t> bytes) {
+  if (data_) ECQ_RETURN_IF_ERROR(data_->Append(bytes));
+  data_bytes_ += bytes.size();
+  return OkStatus();
 }
 
 Status EcqWriter::AddTensor(std::string name, DType dtype, Shape shape,
                             std::span<const uint8_t> bytes) {
   Entry entry{std::move(name), dtype,        std::move(shape),
-              data_.size(),    bytes.size(), XXH3_64bits(bytes.data(), bytes.size())};
+              data_bytes_,     bytes.size(), XXH3_64bits(bytes.data(), bytes.size())};
   if (bytes.size() % kEcqTensorAlignment == 0) {
-    ECQ_RETURN_IF_ERROR(data_.Append(bytes));
+    ECQ_RETURN_IF_ERROR(AppendData(bytes));
   } else {
     deferred_.push_back({entries_.size(), {bytes.begin(), bytes.end()}});
   }
@@ -163,8 +173,8 @@ Status EcqWriter::WriteDeferred() {
     return element_bytes(a) > element_bytes(b);
   });
   for (const Deferred& tensor : deferred_) {
-    entries_[tensor.entry].begin = data_.size();
-    ECQ_RETURN_IF_ERROR(data_.Append(tensor.bytes));
+    entries_[tensor.entry].begin = data_bytes_;
+    ECQ_RETURN_IF_ERROR(AppendData(tensor.bytes));
   }
   deferred_.clear();
   return OkStatus();
@@ -199,7 +209,8 @@ Result<std::string> EcqWriter::HeaderText() const {
   return header;
 }
 
-Result<uint64_t> EcqWriter::Finish() {
+Result<uint64_t> EcqWriter::Seal() {
+  if (!header_.empty()) return sizeof(uint64_t) + header_.size() + data_bytes_;
   if (names_.count(std::string(kFilePrefix) + std::string(kConfigFile)) == 0) {
     return Error{ErrorCode::kInvalidArgument, "ecq writer: config.json is missing"};
   }
@@ -209,29 +220,19 @@ Result<uint64_t> EcqWriter::Finish() {
     ECQ_RETURN_IF_ERROR(AddTensor(std::string(kTablesName), DType::kU8, {records.size()}, records));
   }
   ECQ_RETURN_IF_ERROR(WriteDeferred());
-  ECQ_TRY(const std::string header, HeaderText());
-  std::vector<uint8_t> front(sizeof(uint64_t) + header.size());
-  StoreLe<uint64_t>(front.data(), header.size());
-  std::copy(header.begin(), header.end(), front.begin() + sizeof(uint64_t));
-  ECQ_RETURN_IF_ERROR(file_.Append(front));
-  ECQ_RETURN_IF_ERROR(file_.Append(data_));
-  ECQ_RETURN_IF_ERROR(file_.Commit());
-  return file_.size();
+  ECQ_TRY(header_, HeaderText());
+  return sizeof(uint64_t) + header_.size() + data_bytes_;
 }
 
-uint64_t EcqWriter::MatrixFileBytes(std::string_view name, const PackedTensor& matrix) {
-  constexpr uint64_t kTypicalOffset = 100'000'000;
-  constexpr uint64_t kHashEntryBytes = std::string_view(R"(,\\:\"0123456789abcdef\")").size();
-  uint64_t bytes = 0;
-  for (const Part& part : PartsOf(matrix)) {
-    const std::string tensor = fmt::format(R"("{}{}")", name, part.suffix);
-    bytes += part.bytes.size() + kHashEntryBytes + tensor.size() +
-             TensorText(tensor, part.dtype, part.shape, kTypicalOffset, kTypicalOffset).size();
-  }
-  for (const FrequencyTable& table : matrix.tables) bytes += table.SerializedBytes();
-  const std::string record = fmt::format(R"(,"{}":{})", name, MatrixRecordText(RecordOf(matrix)));
-  const auto quotes = std::count(record.begin(), record.end(), '"');
-  return bytes + record.size() + static_cast<uint64_t>(quotes);
+Result<uint64_t> EcqWriter::Finish() {
+  ECQ_RETURN_IF_ERROR(Seal());
+  std::vector<uint8_t> front(sizeof(uint64_t) + header_.size());
+  StoreLe<uint64_t>(front.data(), header_.size());
+  std::copy(header_.begin(), header_.end(), front.begin() + sizeof(uint64_t));
+  ECQ_RETURN_IF_ERROR(file_->Append(front));
+  ECQ_RETURN_IF_ERROR(file_->Append(*data_));
+  ECQ_RETURN_IF_ERROR(file_->Commit());
+  return file_->size();
 }
 
 }  // namespace ecq

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -29,6 +30,9 @@ class EcqWriter {
   // SHA-256.
   static Result<EcqWriter> Create(const std::filesystem::path& path, const EcqFileInfo& info,
                                   bool overwrite);
+  // A writer that writes nothing and only tells, by Seal(), how large the file would be.
+  // Errors: kInvalidArgument as above.
+  static Result<EcqWriter> CreateMeasuring(const EcqFileInfo& info);
 
   // Errors: those of ValidatePackedTensor, kNoSpace, kIo.
   Status AddMatrix(std::string_view name, const PackedTensor& matrix);
@@ -38,13 +42,13 @@ class EcqWriter {
   // A side file such as "config.json", which every model needs. Errors: kNoSpace, kIo.
   Status AddFile(std::string_view name, std::span<const uint8_t> contents);
 
-  // Returns the size of the file. Errors: kInvalidArgument without config.json, those of
-  // AtomicFile::Commit.
+  // Ends the contents and returns the size of the file; nothing can be added afterwards. Called a
+  // second time it only returns the size. Errors: kInvalidArgument without config.json, kNoSpace,
+  // kIo.
+  Result<uint64_t> Seal();
+  // Seals the file if that was not done, and gives it its name; returns its size.
+  // Pre: not a measuring writer. Errors: those of Seal() and AtomicFile::Commit.
   Result<uint64_t> Finish();
-
-  // What AddMatrix() adds to the file, header text included, within a few bytes; a table that the
-  // file already has is counted again. The header is padded to kEcqDataAlignment.
-  static uint64_t MatrixFileBytes(std::string_view name, const PackedTensor& matrix);
 
  private:
   struct Entry {
@@ -60,15 +64,18 @@ class EcqWriter {
     std::vector<uint8_t> bytes;
   };
 
-  EcqWriter(AtomicFile file, ScratchFile data) : file_(std::move(file)), data_(std::move(data)) {}
+  EcqWriter() = default;
 
+  Status AppendData(std::span<const uint8_t> bytes);
   Status AddTensor(std::string name, DType dtype, Shape shape, std::span<const uint8_t> bytes);
   Status WriteDeferred();
   uint32_t TableNumber(const FrequencyTable& table);
   Result<std::string> HeaderText() const;
 
-  AtomicFile file_;
-  ScratchFile data_;  // the data section
+  std::optional<AtomicFile> file_;   // nothing when measuring
+  std::optional<ScratchFile> data_;  // the data section; nothing when measuring
+  uint64_t data_bytes_ = 0;
+  std::string header_;  // empty until Seal()
   std::string producer_;
   std::string source_text_;
   std::string matrices_text_ = "{";

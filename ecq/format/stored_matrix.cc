@@ -17,13 +17,6 @@ Status ValidateStoredMatrix(const PackedTensor& matrix, const std::string& where
     return Error{ErrorCode::kBadLayout, fmt::format("{}: expected a payload of {} bytes, got {}",
                                                     where, payload_bytes, matrix.payload.size())};
   }
-  for (const Fix& fix : matrix.fixes) {
-    if (fix.delta < -kMaxFixDelta || fix.delta > kMaxFixDelta) {
-      return Error{ErrorCode::kBadLayout,
-                   fmt::format("{}: the fix at ({}, {}) must be in [-2^24, 2^24], got {}", where,
-                               fix.row, fix.col, fix.delta)};
-    }
-  }
   return OkStatus();
 }
 

@@ -48,7 +48,8 @@ Result<Choice> ChooseCodec(std::span<const Histogram> histograms, uint32_t rows,
 
 // Levels that are cheaper to list one by one than to keep in the table. Keeping a level takes one
 // of 2^prob_bits slots away from all others, total * log2(M / (M - 1)) bits, and prob_bits for each
-// occurrence; listing it takes a Fix and the code of the stand-in.
+// occurrence; listing it takes a Fix and the code of the stand-in. Every codec lists the same levels,
+// so that products of the same integers are the same, bit for bit.
 struct Outliers {
   std::array<bool, Histogram::kNumLevels> listed{};
   int8_t stand_in = 0;  // the most frequent level
@@ -59,7 +60,6 @@ Outliers FindOutliers(const Histogram& histogram, const PackOptions& options) {
   Outliers out;
   const auto mode = std::max_element(histogram.counts.begin(), histogram.counts.end());
   out.stand_in = static_cast<int8_t>(mode - histogram.counts.begin() + Histogram::kMinLevel);
-  if (options.codec == CodecId::kRaw) return out;
   const double prob_bits = options.max_prob_bits;
   const double slot_bits =
       static_cast<double>(histogram.Total()) * -std::log2(1.0 - std::exp2(-prob_bits));

@@ -163,11 +163,10 @@ Status CheckFixes(const PackedTensor& t, const std::string& where) {
                                               ", " + Number(fix.col) +
                                               ") is outside or out of order"};
     }
-    // level + delta must be an int32 for every level.
-    if (fix.delta < std::numeric_limits<int32_t>::min() - FrequencyTable::kMinLevel ||
-        fix.delta > std::numeric_limits<int32_t>::max() - FrequencyTable::kMaxLevel) {
-      return Error{ErrorCode::kBadLayout, where + ": fix " + Number(i) + ": delta " +
-                                              std::to_string(fix.delta) + " is out of range"};
+    if (fix.delta < -Fix::kMaxDelta || fix.delta > Fix::kMaxDelta) {
+      return Error{ErrorCode::kBadLayout, where + ": fix " + Number(i) +
+                                              ": expected a delta in [-2^24, 2^24], got " +
+                                              std::to_string(fix.delta)};
     }
   }
   return OkStatus();

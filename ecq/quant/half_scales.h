@@ -10,13 +10,16 @@
 
 namespace ecq {
 
-// Sets out->scale_exponent so that the largest scale lies in [1, 2), which leaves 14 binary orders
-// of normal numbers below it, and out->scales to the rounded scales.
+// Sets out->scale_exponent so that the largest scale lies in [2^14, 2^15), which leaves 28 binary
+// orders of normal numbers below it, and out->scales to the rounded scales.
 inline void StoreHalfScales(const std::vector<double>& scales, QuantizedTensor* out) {
   double largest = 0;
   for (const double scale : scales) largest = std::max(largest, std::abs(scale));
+  constexpr double kTopOrder = 14;
   out->scale_exponent =
-      largest > 0 ? static_cast<int32_t>(std::clamp(std::floor(std::log2(largest)), -64.0, 64.0)) : 0;
+      largest > 0 ? static_cast<int32_t>(
+                        std::clamp(std::floor(std::log2(largest)) - kTopOrder, -64.0, 64.0))
+                  : 0;
   out->scales.clear();
   out->scales.reserve(scales.size());
   for (const double scale : scales) {

@@ -164,7 +164,7 @@ Result<QuantizedTensor> UniformQuantizer::Quantize(double relative_step, ThreadP
       for (uint32_t c = 0; c < weights_.cols; ++c) {
         double integer = levels[c];
         if (std::abs(levels[c]) == kMaxLevel) {
-          constexpr double kLargest = std::numeric_limits<int32_t>::max() / 2;
+          constexpr double kLargest = Fix::kMaxDelta;
           integer = std::clamp(std::nearbyint(double{w[c]} / step), -kLargest, kLargest);
           const int32_t delta = static_cast<int32_t>(integer) - levels[c];
           if (delta != 0) piece.fixes.push_back({r, c, delta});

@@ -6,7 +6,7 @@
 
 namespace ecq {
 
-// W (N, K), row-major. All weights are finite (CheckFinite).
+// W (N, K), row-major.
 struct WeightView {
   const float* data;
   uint32_t rows;

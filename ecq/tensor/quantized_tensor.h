@@ -19,6 +19,8 @@ enum class ScaleKind : uint8_t {
 
 // An integer that does not fit where it stands: value(row, col) = level + delta.
 struct Fix {
+  static constexpr int32_t kMaxDelta = 1 << 24;  // level + delta stays exact in binary32
+
   uint32_t row;
   uint32_t col;
   int32_t delta;

@@ -175,5 +175,32 @@ TEST(HostilePayloadTest, AlmostEveryFlippedBitIsNoticed) {
   EXPECT_EQ(unnoticed, 0u) << "of " << 8 * bytes;
 }
 
+// A tile of an odd number of words ends with a word that must be 0; one of an even number with a
+// word that matters. Both are looked at by every target.
+TEST(HostilePayloadTest, TheLastWordOfATileIsChecked) {
+  Rng rng(53);
+  for (uint32_t cols = 64; cols < 84; ++cols) {
+    RandomTensorOptions o;
+    o.rows = 32;
+    o.cols = cols;
+    ForcedCoding coding;
+    coding.prob_bits = {12};
+    const PackedMatrix matrix(ForcePack(RandomTensor(rng, o), coding));
+    GuardedPayload payload(matrix.tensor().payload, 0);
+    PackedView view = matrix.view();
+    view.payload = payload.data();
+    uint8_t* const last_word = payload.data() + size_t{view.index[1]} * kIndexUnitBytes - 2;
+    for (const CpuTarget target : kAllCpuTargets) {
+      if (!CpuTargetSupported(target)) continue;
+      ASSERT_TRUE(Decode(view, target).ok);
+      for (uint32_t bit = 0; bit < 16; ++bit) {
+        last_word[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
+        EXPECT_FALSE(Decode(view, target).ok) << cols << ' ' << CpuTargetName(target);
+        last_word[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ecq

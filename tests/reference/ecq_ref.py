@@ -73,7 +73,13 @@ def gaussian_freqs(rho, prob_bits, level_min, n):  # 5.2
     levels = range(level_min, level_min + n)
     total = sum(w[abs(v)] for v in levels)
     freqs = [1 + (w[abs(v)] * ((1 << prob_bits) - n)) // total for v in levels]
-    freqs[-level_min] += (1 << prob_bits) - sum(freqs)
+    missing, turn = (1 << prob_bits) - sum(freqs), 0
+    while missing > 0:  # to the levels 0, -1, 1, -2, 2, ...
+        v = -((turn + 1) // 2) if turn % 2 else turn // 2
+        if v in levels:
+            freqs[v - level_min] += 1
+            missing -= 1
+        turn += 1
     return freqs
 
 

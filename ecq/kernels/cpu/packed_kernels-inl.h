@@ -326,12 +326,12 @@ inline void RunBlock(const PackedView& w, Source (&sources)[kTiles], Sink (&sink
   }
 }
 
-// Tiles tile .. tile + kTiles - 1, all of them of full height.
+// Tiles tile .. tile + kTiles - 1, all of them of `blocks` whole blocks.
 template <size_t kTiles, typename Source, typename Sink>
-inline bool RunTiles(const PackedView& w, uint32_t tile, Source (&sources)[kTiles],
+inline bool RunTiles(const PackedView& w, uint32_t tile, uint32_t blocks, Source (&sources)[kTiles],
                      Sink (&sinks)[kTiles]) {
   for (size_t t = 0; t < kTiles; ++t) sources[t].BeginTile(w, tile + static_cast<uint32_t>(t));
-  for (uint32_t block = 0; block < w.desc.blocks_per_tile; ++block) {
+  for (uint32_t block = 0; block < blocks; ++block) {
     for (size_t t = 0; t < kTiles; ++t) {
       sinks[t].BeginBlock(TileRowBegin(w.desc, tile + static_cast<uint32_t>(t)) +
                           block * kMaxLanes);
@@ -344,45 +344,49 @@ inline bool RunTiles(const PackedView& w, uint32_t tile, Source (&sources)[kTile
   return ok;
 }
 
-// Runs the tiles [begin, end) through copies of `sink`; returns how far it came: a last tile of less
-// than full height is left to the caller.
+// Runs the tiles [begin, end) through copies of `sink`; returns how far it came: a last tile whose
+// last block lacks rows is left to the caller.
 template <typename Source, typename Sink>
-static uint32_t RunFullTiles(const PackedView& w, uint32_t begin, uint32_t end, const Sink& sink,
-                             bool* ok) {
-  if (end == w.desc.num_tiles && w.desc.rows % TileRows(w.desc) != 0) --end;
+static uint32_t RunWholeBlocks(const PackedView& w, uint32_t begin, uint32_t end, const Sink& sink,
+                               bool* ok) {
+  const bool last_is_short = end == w.desc.num_tiles && w.desc.rows % TileRows(w.desc) != 0;
+  const uint32_t full_end = last_is_short ? end - 1 : end;
+  const uint32_t blocks = w.desc.blocks_per_tile;
   uint32_t tile = begin;
-  for (; tile + kTilesInFlight <= end; tile += kTilesInFlight) {
+  for (; tile + kTilesInFlight <= full_end; tile += kTilesInFlight) {
     Source sources[kTilesInFlight];
     Sink sinks[kTilesInFlight] = {sink, sink};
-    *ok &= RunTiles(w, tile, sources, sinks);
+    *ok &= RunTiles(w, tile, blocks, sources, sinks);
   }
   for (; tile < end; ++tile) {
+    const uint32_t rows = TileRowEnd(w.desc, tile) - TileRowBegin(w.desc, tile);
+    if (rows % kMaxLanes != 0) break;
     Source sources[1];
     Sink sinks[1] = {sink};
-    *ok &= RunTiles(w, tile, sources, sinks);
+    *ok &= RunTiles(w, tile, rows / kMaxLanes, sources, sinks);
   }
   return tile;
 }
 
 template <typename Sink>
-static uint32_t RunFullTiles(const PackedView& w, uint32_t begin, uint32_t end, const Sink& sink,
-                             bool* ok) {
+static uint32_t RunWholeBlocks(const PackedView& w, uint32_t begin, uint32_t end, const Sink& sink,
+                               bool* ok) {
   if (WhyNotVectorized(w) != nullptr) return begin;
-  return w.desc.codec == CodecId::kRans ? RunFullTiles<RansSource>(w, begin, end, sink, ok)
-                                        : RunFullTiles<RawSource>(w, begin, end, sink, ok);
+  return w.desc.codec == CodecId::kRans ? RunWholeBlocks<RansSource>(w, begin, end, sink, ok)
+                                        : RunWholeBlocks<RawSource>(w, begin, end, sink, ok);
 }
 
 static bool GemvPackedF32(const PackedView& w, uint32_t begin, uint32_t end,
                           const PackedActivations& x, float* y) {
   bool ok = true;
-  begin = RunFullTiles(w, begin, end, GemvF32Sink(w, x, y), &ok);
+  begin = RunWholeBlocks(w, begin, end, GemvF32Sink(w, x, y), &ok);
   return reference::GemvPackedF32(w, begin, end, x, y) && ok;
 }
 
 static bool GemvPackedI8(const PackedView& w, uint32_t begin, uint32_t end,
                          const PackedActivations& x, float* y) {
   bool ok = true;
-  begin = RunFullTiles(w, begin, end, GemvI8Sink(w, x, y), &ok);
+  begin = RunWholeBlocks(w, begin, end, GemvI8Sink(w, x, y), &ok);
   return reference::GemvPackedI8(w, begin, end, x, y) && ok;
 }
 
@@ -391,7 +395,7 @@ static bool DequantizePacked(const PackedView& w, uint32_t begin, uint32_t end, 
   bool ok = true;
   const uint32_t first_row = TileRowBegin(w.desc, begin);
   const uint32_t done =
-      RunFullTiles(w, begin, end, DequantizeSink(w, first_row, out, stride), &ok);
+      RunWholeBlocks(w, begin, end, DequantizeSink(w, first_row, out, stride), &ok);
   if (done == end) return ok;
   float* const rest = out + TileRowBegin(w.desc, done) - first_row;
   return reference::DequantizePacked(w, done, end, rest, stride) && ok;
@@ -401,7 +405,7 @@ static bool DecodePacked(const PackedView& w, uint32_t begin, uint32_t end, int8
                          size_t stride) {
   bool ok = true;
   const uint32_t first_row = TileRowBegin(w.desc, begin);
-  const uint32_t done = RunFullTiles(w, begin, end, DecodeSink(first_row, out, stride), &ok);
+  const uint32_t done = RunWholeBlocks(w, begin, end, DecodeSink(first_row, out, stride), &ok);
   if (done == end) return ok;
   int8_t* const rest = out + TileRowBegin(w.desc, done) - first_row;
   return reference::DecodePacked(w, done, end, rest, stride) && ok;
