@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
+#include "app/json_text.h"
 #include "app/model_options.h"
 #include "app/opened_model.h"
 #include "app/progress.h"
@@ -28,8 +29,9 @@ Result<EvaluationSet> ReadDocuments(const EvalArgs& args, uint32_t bos, size_t c
       set.windows.emplace_back();
     }
     if (set.windows.empty()) {
-      return Error{ErrorCode::kInvalidArgument,
-                   fmt::format("{}: expected the begin token {} first, got {}", args.tokens, bos, id)};
+      return Error{
+          ErrorCode::kInvalidArgument,
+          fmt::format("{}: expected the begin token {} first, got {}", args.tokens, bos, id)};
     }
     if (set.windows.back().size() < context) set.windows.back().push_back(id);
   }
@@ -67,7 +69,7 @@ void PrintJson(const OpenedModel& opened, const EvaluationResult& result) {
   json["top1"] = result.top1 ? nlohmann::json(result.top1->mean) : nlohmann::json();
   json["bits_per_weight"] = opened.bits_per_weight();
   json["file_bytes"] = opened.file_bytes();
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", JsonText(json));
 }
 
 void PrintText(const OpenedModel& opened, const EvaluationResult& result) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
+#include "app/json_text.h"
 #include "app/opened_model.h"
 #include "app/units.h"
 #include "ecq/codec/codec.h"
@@ -13,9 +14,12 @@ namespace {
 
 std::string_view ScaleName(const PackedTensor& t) {
   switch (t.scale_kind) {
-    case ScaleKind::kTensor: return "tensor";
-    case ScaleKind::kRow: return "row";
-    case ScaleKind::kGroup: return "group";
+    case ScaleKind::kTensor:
+      return "tensor";
+    case ScaleKind::kRow:
+      return "row";
+    case ScaleKind::kGroup:
+      return "group";
   }
   return "?";
 }
@@ -71,16 +75,17 @@ Result<nlohmann::ordered_json> Describe(const OpenedModel& model) {
   return json;
 }
 
+std::string Text(const nlohmann::ordered_json& json) { return Printable(json.get<std::string>()); }
+
 void PrintText(const nlohmann::ordered_json& json) {
-  fmt::print("{}: {}, {}, {:.3f} bits per weight\n", json["file"].get<std::string>(),
-             json["kind"].get<std::string>(), FormatBytes(json["file_bytes"].get<uint64_t>()),
+  fmt::print("{}: {}, {}, {:.3f} bits per weight\n", Text(json["file"]), Text(json["kind"]),
+             FormatBytes(json["file_bytes"].get<uint64_t>()),
              json["bits_per_weight"].get<double>());
   if (json.contains("producer")) {
-    fmt::print("made by {} from {}\n", json["producer"].get<std::string>(),
-               json["source"]["kind"].get<std::string>());
+    fmt::print("made by {} from {}\n", Text(json["producer"]), Text(json["source"]["kind"]));
     for (const auto& file : json["source"].value("files", nlohmann::ordered_json::array())) {
-      fmt::print("  {} ({}), SHA-256 {}\n", file["name"].get<std::string>(),
-                 FormatBytes(file["bytes"].get<uint64_t>()), file["sha256"].get<std::string>());
+      fmt::print("  {} ({}), SHA-256 {}\n", Text(file["name"]),
+                 FormatBytes(file["bytes"].get<uint64_t>()), Text(file["sha256"]));
     }
   }
   if (json.contains("matrices")) {
@@ -89,19 +94,17 @@ void PrintText(const nlohmann::ordered_json& json) {
     for (const auto& m : json["matrices"]) {
       const std::string shape =
           fmt::format("{} x {}", m["shape"][0].get<uint64_t>(), m["shape"][1].get<uint64_t>());
-      fmt::print("{:<48} {:>16} {:>10} {:>5} {:>7} {:>6} {:>6} {:>8.3f}\n",
-                 m["name"].get<std::string>(), shape, m["grid"].get<std::string>(),
-                 m["codec"].get<std::string>(), m["scale"].get<std::string>(),
-                 m["tiles"].get<uint64_t>(), m["fixes"].get<uint64_t>(),
-                 m["bits_per_weight"].get<double>());
+      fmt::print("{:<48} {:>16} {:>10} {:>5} {:>7} {:>6} {:>6} {:>8.3f}\n", Text(m["name"]), shape,
+                 Text(m["grid"]), Text(m["codec"]), Text(m["scale"]), m["tiles"].get<uint64_t>(),
+                 m["fixes"].get<uint64_t>(), m["bits_per_weight"].get<double>());
     }
   }
   for (const auto& t : json.value("tensors", nlohmann::ordered_json::array())) {
-    fmt::print("{:<48} {:>16} {:>10} {:>12}\n", t["name"].get<std::string>(), t["shape"].dump(),
-               t["type"].get<std::string>(), FormatBytes(t["bytes"].get<uint64_t>()));
+    fmt::print("{:<48} {:>16} {:>10} {:>12}\n", Text(t["name"]), t["shape"].dump(), Text(t["type"]),
+               FormatBytes(t["bytes"].get<uint64_t>()));
   }
   for (const auto& file : json.value("files", nlohmann::ordered_json::array())) {
-    fmt::print("file {:<43} {:>12}\n", file["name"].get<std::string>(),
+    fmt::print("file {:<43} {:>12}\n", Text(file["name"]),
                FormatBytes(file["bytes"].get<uint64_t>()));
   }
 }
@@ -112,7 +115,7 @@ Status RunInspect(const InspectArgs& args) {
   ECQ_TRY(const OpenedModel model, OpenedModel::Open(args.file));
   ECQ_TRY(const nlohmann::ordered_json json, Describe(model));
   if (args.json) {
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", JsonText(json));
   } else {
     PrintText(json);
   }

@@ -1,12 +1,14 @@
 // ecq quantize: a model in, an .ecq file out.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
+#include "app/json_text.h"
 #include "app/opened_model.h"
 #include "app/progress.h"
 #include "app/quantize_model.h"
@@ -17,10 +19,11 @@
 namespace ecq {
 namespace {
 
-constexpr char kProducer[] = "ecq 0.1.0";
-// A size target is met to half a percent; a second pass with the measured overhead is exact.
+constexpr char kProducer[] = "ecq " ECQ_VERSION;
+// A file may be smaller than asked for by this share, and never larger.
 constexpr double kSizeTolerance = 0.005;
-constexpr int kMaxSizePasses = 4;
+constexpr double kTypicalHeaderBytes = 1300;  // of one matrix; for a first guess
+constexpr int kMaxSizePasses = 6;
 
 Result<EcqFileInfo> DescribeSource(const OpenedModel& model) {
   EcqFileInfo info;
@@ -52,7 +55,7 @@ class Quantization {
   Result<Outcome> Run() {
     const auto start = std::chrono::steady_clock::now();
     ECQ_TRY(const EcqFileInfo info, DescribeSource(model_));
-    Result<Outcome> outcome = args_.size_bytes ? ToSize(info) : Once(info, true);
+    Result<Outcome> outcome = args_.size_bytes ? ToSize(info) : Once(info);
     if (outcome.ok()) {
       outcome->seconds =
           std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -61,58 +64,76 @@ class Quantization {
   }
 
  private:
-  // One pass. A pass that must not be kept writes to a file that never gets its name.
-  Result<Outcome> Once(const EcqFileInfo& info, bool keep) {
+  // One pass. A file that misses the size never gets its name.
+  Result<Outcome> Once(const EcqFileInfo& info) {
     Outcome outcome;
-    std::optional<EcqWriter> writer;
-    if (!args_.dry_run) {
-      ECQ_TRY(EcqWriter created, EcqWriter::Create(args_.output, info, args_.force));
-      writer.emplace(std::move(created));
-    }
+    ECQ_TRY(EcqWriter writer, args_.dry_run ? EcqWriter::CreateMeasuring(info)
+                                            : EcqWriter::Create(args_.output, info, args_.force));
     Progress progress(args_.dry_run ? "Measuring" : "Quantizing", 1000);
     ECQ_TRY(outcome.report,
-            QuantizeModel(model_.source(), options_, pool_, writer ? &*writer : nullptr,
+            QuantizeModel(model_.source(), options_, pool_, writer,
                           [&](uint64_t done, uint64_t all, const std::string& name) {
                             progress.Update(done * 1000 / all, name);
                           }));
-    const uint64_t overhead = AlignUp(HeaderEstimate(outcome.report), kEcqDataAlignment);
-    outcome.file_bytes =
-        outcome.report.matrix_bytes() + outcome.report.other_bytes + overhead;
-    const bool fits = !args_.size_bytes || MeetsSize(outcome.file_bytes);
-    if (writer && (keep || fits)) {
-      ECQ_TRY(outcome.file_bytes, writer->Finish());
-    }
+    ECQ_TRY(outcome.file_bytes, writer.Seal());
+    if (!args_.dry_run && MeetsSize(outcome.file_bytes)) ECQ_RETURN_IF_ERROR(writer.Finish());
     return outcome;
   }
 
-  // Header text of the tensors and matrix records; about 700 bytes a matrix.
-  uint64_t HeaderEstimate(const QuantizeReport& report) const {
-    uint64_t bytes = 1024;
-    for (const MatrixReport& m : report.matrices) bytes += 420 + 7 * m.name.size();
-    const size_t plain = model_.source().tensors().size() - report.matrices.size();
-    return bytes + plain * 200 + model_.source().side_files().size() * 150;
+  bool MeetsSize(uint64_t file_bytes) const {
+    if (!args_.size_bytes) return true;
+    const double target = static_cast<double>(*args_.size_bytes);
+    const double size = static_cast<double>(file_bytes);
+    return size <= target && size >= (1 - kSizeTolerance) * target;
   }
 
-  bool MeetsSize(uint64_t file_bytes) const {
-    const double target = static_cast<double>(*args_.size_bytes);
-    return std::abs(static_cast<double>(file_bytes) - target) <= kSizeTolerance * target;
+  // A rate that roughly meets a size, in the range where all models can go.
+  double GuessRate(double file_bytes) const {
+    double weights = 0;
+    for (const SideFile& file : model_.source().side_files()) {
+      file_bytes -= static_cast<double>(file.contents.size());
+    }
+    for (const SourceTensor& tensor : model_.source().tensors()) {
+      if (!IsWeightMatrix(tensor)) continue;
+      weights += static_cast<double>(tensor.shape[0]) * static_cast<double>(tensor.shape[1]);
+      file_bytes -= kTypicalHeaderBytes;
+    }
+    return std::clamp(8 * file_bytes / weights, 1.0, 6.0);
   }
 
   // Secant on the bits per weight: what is not matrices hardly depends on them.
   Result<Outcome> ToSize(const EcqFileInfo& info) {
-    const double target = static_cast<double>(*args_.size_bytes);
-    for (int pass = 1;; ++pass) {
-      ECQ_TRY(Outcome outcome, Once(info, pass == kMaxSizePasses));
-      if (MeetsSize(outcome.file_bytes) || pass == kMaxSizePasses) return outcome;
+    const double target = (1 - kSizeTolerance / 2) * static_cast<double>(*args_.size_bytes);
+    options_.bpw = GuessRate(target);
+    uint64_t nearest = 0;
+    for (int pass = 1; pass <= kMaxSizePasses; ++pass) {
+      Result<Outcome> attempt = Once(info);
+      if (!attempt.ok()) return Unreachable(std::move(attempt).error());
+      const Outcome& outcome = *attempt;
+      if (MeetsSize(outcome.file_bytes)) return attempt;
+      if (std::abs(static_cast<double>(outcome.file_bytes) - target) <
+          std::abs(static_cast<double>(nearest) - target)) {
+        nearest = outcome.file_bytes;
+      }
       const double missing = target - static_cast<double>(outcome.file_bytes);
       options_.bpw += 8 * missing / static_cast<double>(outcome.report.num_weights());
       if (options_.bpw <= 0.5) {
-        return Error{ErrorCode::kInvalidArgument,
-                     fmt::format("--size {}: norms, tokenizer and header alone take {}; ask for more",
-                                 FormatBytes(*args_.size_bytes),
-                                 FormatBytes(outcome.file_bytes - outcome.report.matrix_bytes()))};
+        return Unreachable(
+            {ErrorCode::kInvalidArgument,
+             fmt::format("norms, tokenizer and header alone take {}; ask for more",
+                         FormatBytes(outcome.file_bytes - outcome.report.matrix_bytes()))});
       }
     }
+    return Unreachable({ErrorCode::kInvalidArgument,
+                        fmt::format("the nearest size is {}; ask for that", nearest)});
+  }
+
+  // Failures of the target, not of the disk, name the option that set it.
+  Error Unreachable(Error error) const {
+    if (error.code == ErrorCode::kInvalidArgument) {
+      error.message = fmt::format("--size {}: {}", FormatBytes(*args_.size_bytes), error.message);
+    }
+    return error;
   }
 
   const QuantizeArgs& args_;
@@ -150,16 +171,16 @@ void PrintTable(const QuantizeArgs& args, const OpenedModel& model, const Outcom
   fmt::print("{:<14} {:>8} {:>12} {:>8} {:>7} {:>10}\n", "tensors", "matrices", "weights", "bpw",
              "codec", "rel. error");
   for (const auto& [name, row] : rows) {
-    fmt::print("{:<14} {:>8} {:>12} {:>8.3f} {:>7} {:>10.4f}\n", name, row.count, row.weights,
-               8.0 * static_cast<double>(row.bytes) / static_cast<double>(row.weights), row.codec,
-               row.error / static_cast<double>(row.count));
+    fmt::print("{:<14} {:>8} {:>12} {:>8.3f} {:>7} {:>10.4f}\n", Printable(name), row.count,
+               row.weights, 8.0 * static_cast<double>(row.bytes) / static_cast<double>(row.weights),
+               row.codec, row.error / static_cast<double>(row.count));
   }
   const QuantizeReport& report = outcome.report;
   fmt::print("{:<14} {:>8} {:>12} {:>8.3f}\n", "all matrices", report.matrices.size(),
              report.num_weights(), report.bits_per_weight());
   fmt::print("{} ({}) -> {}: {} in {:.1f} s{}\n", model.path(), FormatBytes(model.file_bytes()),
              args.dry_run ? "nothing written" : args.output, FormatBytes(outcome.file_bytes),
-             outcome.seconds, args.dry_run ? " (dry run; size within 1 %)" : "");
+             outcome.seconds, args.dry_run ? " (dry run)" : "");
 }
 
 void PrintJson(const QuantizeArgs& args, const Outcome& outcome) {
@@ -176,12 +197,13 @@ void PrintJson(const QuantizeArgs& args, const Outcome& outcome) {
                                 {"bits_per_weight", m.bits_per_weight()},
                                 {"relative_error", m.relative_error}});
   }
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", JsonText(json));
 }
 
 }  // namespace
 
 Status RunQuantize(const QuantizeArgs& args) {
+  ECQ_RETURN_IF_ERROR(CheckGrid(args.grid));
   QuantizeOptions options;
   options.grid = args.grid;
   options.embedding_bpw = args.embedding_bpw;
@@ -190,14 +212,13 @@ Status RunQuantize(const QuantizeArgs& args) {
     ECQ_TRY(options.pack.codec, CodecFromName(args.codec));
   }
   // Refuse early what must not be done, before minutes of work.
-  if (!args.dry_run && !args.force && std::filesystem::exists(args.output)) {
+  std::error_code ignored;  // the writer will tell
+  if (!args.dry_run && !args.force && std::filesystem::exists(args.output, ignored)) {
     return Error{ErrorCode::kAlreadyExists,
                  args.output + ": exists already; use --force to replace it"};
   }
   ECQ_TRY(const OpenedModel model, OpenedModel::Open(args.source));
-  for (const SideFile& file : model.source().side_files()) {
-    if (file.name == "config.json") ECQ_RETURN_IF_ERROR(ParseModelConfig(file.contents));
-  }
+  ECQ_RETURN_IF_ERROR(model.LoadConfig());
   ECQ_TRY(const Outcome outcome, Quantization(args, model, options).Run());
   if (args.json) {
     PrintJson(args, outcome);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "app/commands.h"
 #include "app/model_options.h"
@@ -14,8 +15,7 @@ namespace ecq {
 
 Status RunGenerate(const RunArgs& args) {
   ECQ_TRY(const ActivationMode activations, ParseActivationMode(args.activations));
-  ECQ_TRY(Sampler sampler,
-          Sampler::Create({args.temperature, args.top_k, args.top_p, args.seed}));
+  ECQ_TRY(Sampler sampler, Sampler::Create({args.temperature, args.top_k, args.top_p, args.seed}));
   ECQ_TRY(const OpenedModel opened, OpenedModel::Open(args.model));
   ECQ_TRY(const auto tokenizer, opened.LoadTokenizer());
   ECQ_TRY(const Model model, opened.LoadModel());
@@ -30,25 +30,31 @@ Status RunGenerate(const RunArgs& args) {
 
   ThreadPool pool(args.threads > 0 ? args.threads : DefaultThreadCount());
   const size_t needed = prompt.size() + args.max_tokens;
-  const size_t context = args.context > 0
-                             ? args.context
-                             : std::min<size_t>(needed, model.config().max_positions);
+  const size_t limit = model.config().max_positions;
+  const size_t context = args.context > 0 ? args.context : std::min(needed, limit);
+  if (prompt.size() > context) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("the prompt has {} tokens, the context {}; shorten the prompt{}",
+                             prompt.size(), context, context < limit ? " or raise --ctx" : "")};
+  }
   ECQ_TRY(Session session, model.NewSession(pool, {context, activations}));
 
   GenerateOptions options;
   options.max_tokens = args.max_tokens;
   options.end_tokens = tokenizer->eos_ids();
-  fmt::print("{}", args.prompt);
-  std::fflush(stdout);
-  const auto print_token = [&](uint32_t id) {
-    const std::string piece = tokenizer->DecodePiece(id, /*is_first=*/false);
-    std::fwrite(piece.data(), 1, piece.size(), stdout);
+  const auto print = [](const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
-    return true;
+  };
+  print(args.prompt);
+  bool is_first = args.prompt.empty();
+  const auto print_token = [&](uint32_t id) {
+    print(tokenizer->DecodePiece(id, std::exchange(is_first, false)));
+    return std::ferror(stdout) == 0;
   };
   ECQ_TRY(const GenerateStats stats,
           Generate(model, session, prompt, options, sampler, print_token));
-  fmt::print("\n");
+  print("\n");
   if (args.verbose) {
     fmt::print(stderr,
                "prompt {} tokens, {:.1f} tokens/s; generated {} tokens, {:.1f} tokens/s; weights "

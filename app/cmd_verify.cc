@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "app/commands.h"
@@ -42,23 +43,32 @@ Status DecodeAll(const EcqFile& file, ThreadPool& pool) {
   return OkStatus();
 }
 
+// Index in `model` of a tensor of `owner`.
+Result<size_t> FindIn(const OpenedModel& model, const SourceTensor& tensor,
+                      const OpenedModel& owner) {
+  const auto& tensors = model.source().tensors();
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].name == tensor.name && tensors[i].shape == tensor.shape) return i;
+  }
+  return Error{ErrorCode::kCorrupt,
+               fmt::format("{} {} of {} is not in {}; expected the same tensors", tensor.name,
+                           ShapeToString(tensor.shape), owner.path(), model.path())};
+}
+
 // Plain tensors must be equal, matrices as close as a quantizer can leave them: an error of a whole
 // standard deviation means that the file belongs to another model.
-Status CompareWith(const OpenedModel& model, const OpenedModel& against) {
+// Returns a line of report.
+Result<std::string> CompareWith(const OpenedModel& model, const OpenedModel& against) {
   constexpr double kMaxRelativeError = 1.0;
   const auto& theirs = against.source().tensors();
+  for (const SourceTensor& tensor : model.source().tensors()) {
+    ECQ_RETURN_IF_ERROR(FindIn(against, tensor, model));
+  }
   Progress progress("Comparing", theirs.size());
   double worst = 0;
   std::string worst_name;
   for (size_t i = 0; i < theirs.size(); ++i) {
-    size_t ours = 0;
-    const auto& tensors = model.source().tensors();
-    while (ours < tensors.size() && tensors[ours].name != theirs[i].name) ++ours;
-    if (ours == tensors.size() || tensors[ours].shape != theirs[i].shape) {
-      return Error{ErrorCode::kCorrupt,
-                   fmt::format("{} {} of {} is not in {}", theirs[i].name,
-                               ShapeToString(theirs[i].shape), against.path(), model.path())};
-    }
+    ECQ_TRY(const size_t ours, FindIn(model, theirs[i], against));
     const uint64_t size = *NumElements(theirs[i].shape);
     AlignedBuffer<float> a(size);
     AlignedBuffer<float> b(size);
@@ -73,10 +83,10 @@ Status CompareWith(const OpenedModel& model, const OpenedModel& against) {
     const bool plain = !IsWeightMatrix(theirs[i]);
     const double relative = energy > 0 ? std::sqrt(error / energy) : error > 0 ? INFINITY : 0;
     if ((plain && error != 0) || !(relative < kMaxRelativeError)) {
-      return Error{ErrorCode::kCorrupt,
-                   fmt::format("{}: relative difference {:.4f} from {}; expected {}", theirs[i].name,
-                               relative, against.path(),
-                               plain ? "none" : "a quantized copy, below 1")};
+      return Error{
+          ErrorCode::kCorrupt,
+          fmt::format("{}: relative difference {:.4f} from {}; expected {}", theirs[i].name,
+                      relative, against.path(), plain ? "none" : "a quantized copy, below 1")};
     }
     if (relative > worst) {
       worst = relative;
@@ -84,9 +94,8 @@ Status CompareWith(const OpenedModel& model, const OpenedModel& against) {
     }
     progress.Update(i + 1, theirs[i].name);
   }
-  fmt::print("source: all {} tensors there; largest relative error {:.4f} ({})\n", theirs.size(),
-             worst, worst_name.empty() ? "none" : worst_name);
-  return OkStatus();
+  return fmt::format("source: all {} tensors there; largest relative error {:.4f} ({})\n",
+                     theirs.size(), worst, worst_name.empty() ? "none" : worst_name);
 }
 
 }  // namespace
@@ -98,13 +107,15 @@ Status RunVerify(const VerifyArgs& args) {
   }
   ThreadPool pool(args.threads > 0 ? args.threads : DefaultThreadCount());
   ECQ_RETURN_IF_ERROR(model.ecq()->VerifyHashes(pool));
-  fmt::print("hashes: all tensors match\n");
   ECQ_RETURN_IF_ERROR(DecodeAll(*model.ecq(), pool));
-  fmt::print("codestreams: all {} matrices decode to their end\n", model.ecq()->matrices().size());
+  std::string comparison;
   if (!args.against.empty()) {
     ECQ_TRY(const OpenedModel against, OpenedModel::Open(args.against));
-    ECQ_RETURN_IF_ERROR(CompareWith(model, against));
+    ECQ_TRY(comparison, CompareWith(model, against));
   }
+  fmt::print("hashes: all tensors match\n");
+  fmt::print("codestreams: all {} matrices decode to their end\n", model.ecq()->matrices().size());
+  fmt::print("{}", comparison);
   fmt::print("{}: ok\n", args.file);
   return OkStatus();
 }

@@ -39,8 +39,8 @@ struct RunArgs {
 
 struct EvalArgs {
   std::string model;
-  std::string text;    // a text file, or
-  std::string tokens;  // a file of u16 token ids, documents starting with the begin token
+  std::string text;      // a text file, or
+  std::string tokens;    // a file of u16 token ids, documents starting with the begin token
   size_t documents = 0;  // of `tokens`; 0: all
   size_t context = 1024;
   size_t max_tokens = 0;  // 0: all

@@ -25,8 +25,7 @@ class EcqSource final : public ModelSource {
     }
     for (const std::string& name : file_.side_files()) {
       ECQ_TRY(const auto contents, file_.side_file(name));
-      files_.push_back(
-          {name, {reinterpret_cast<const char*>(contents.data()), contents.size()}});
+      files_.push_back({name, {reinterpret_cast<const char*>(contents.data()), contents.size()}});
     }
     return OkStatus();
   }

@@ -3,8 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <functional>
 #include <new>
+#include <string>
+#include <string_view>
+#include <system_error>
 
 #include "app/commands.h"
 #include "app/units.h"
@@ -18,8 +20,9 @@ constexpr int kExitOk = 0;
 constexpr int kExitFailed = 1;  // refused input, failed check
 constexpr int kExitUsage = 2;
 
-constexpr char kModelHelp[] =
-    "a Hugging Face directory, a .gguf, a llama2.c .bin or an .ecq";
+constexpr char kOutputFailed[] = "standard output: cannot write all of the result";
+
+constexpr char kModelHelp[] = "a Hugging Face directory, a .gguf, a llama2.c .bin or an .ecq";
 
 CLI::Validator SizeValidator() {
   return CLI::Validator(
@@ -30,6 +33,26 @@ CLI::Validator SizeValidator() {
         return std::string();
       },
       "SIZE");
+}
+
+// Unlike CLI::Range, refuses "nan".
+CLI::Validator RateValidator() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        double rate = 0;
+        if (CLI::detail::lexical_cast(text, rate) && rate >= 1 && rate <= 7) return {};
+        return "expected 1 to 7 bits per weight, got '" + text + "'";
+      },
+      "RATE");
+}
+
+CLI::Validator CountValidator() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        if (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos) return {};
+        return "expected a whole number, 0 or more, got '" + text + "'";
+      },
+      "");
 }
 
 void AddThreads(CLI::App& command, size_t& threads, const char* flags) {
@@ -44,13 +67,13 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
   auto* bpw = c->add_option("--bpw", args.bpw,
                             "total bits per weight over all matrices, scales and tables included "
                             "(default 4.5)")
-                  ->check(CLI::Range(1.0, 7.0));
-  c->add_option("--size", args.size_bytes, "size of the whole file instead, such as 60MB")
+                  ->check(RateValidator());
+  c->add_option("--size", args.size_bytes, "most bytes of the whole file instead, such as 60MB")
       ->transform(SizeValidator())
       ->excludes(bpw);
   c->add_option("--embedding-bpw", args.embedding_bpw,
-                "bits per weight of embedding and head (default: 1 more than --bpw, at most 6)")
-      ->check(CLI::Range(1.0, 7.0));
+                "bits per weight of embedding and head (default: as --bpw, at most 6)")
+      ->check(RateValidator());
   c->add_option("--grid", args.grid,
                 "ecq, or a fixed-width grid to compare with: tensor-minmax4, tensor-absmax4, row4, "
                 "q4_0, mlx4-g64, mlx3-g64");
@@ -74,10 +97,13 @@ CLI::App* AddRun(CLI::App& app, ecq::RunArgs& args) {
   c->add_option("-n", args.max_tokens, "tokens to generate (default 128)")
       ->check(CLI::Range(1, 1 << 20));
   c->add_option("--temp", args.temperature, "temperature; 0 takes the likeliest token (default)");
-  c->add_option("--top-k", args.top_k, "sample among the k likeliest tokens; 0: all (default)");
-  c->add_option("--top-p", args.top_p, "sample among the likeliest tokens of this total probability");
-  c->add_option("--seed", args.seed, "seed of the sampler (default 0)");
-  c->add_option("--ctx", args.context, "context size (default: what prompt and -n need)");
+  c->add_option("--top-k", args.top_k, "sample among the k likeliest tokens; 0: all (default)")
+      ->check(CountValidator());
+  c->add_option("--top-p", args.top_p,
+                "sample among the likeliest tokens of this total probability");
+  c->add_option("--seed", args.seed, "seed of the sampler (default 0)")->check(CountValidator());
+  c->add_option("--ctx", args.context, "context size (default: what prompt and -n need)")
+      ->check(CLI::Range(1, 1 << 20));
   c->add_option("--activations", args.activations, "f32 (default) or i8, rounded per 32 values");
   c->add_flag("-v,--verbose", args.verbose, "print speeds to standard error");
   AddThreads(*c, args.threads, "-t,--threads");
@@ -95,10 +121,12 @@ CLI::App* AddEval(CLI::App& app, ecq::EvalArgs& args) {
   c->add_option("--tokens", args.tokens,
                 "instead: a file of u16 token ids, each document starting with the begin token")
       ->excludes(text);
-  c->add_option("--documents", args.documents, "of --tokens: only the first so many");
+  c->add_option("--documents", args.documents, "of --tokens: only the first so many")
+      ->check(CountValidator());
   c->add_option("--ctx", args.context, "tokens per window (default 1024)")
       ->check(CLI::Range(2, 1 << 20));
-  c->add_option("--max-tokens", args.max_tokens, "only so many tokens of the text");
+  c->add_option("--max-tokens", args.max_tokens, "only so many tokens of the text")
+      ->check(CountValidator());
   c->add_option("--protocol", args.protocol,
                 "full: score every token (default); llama: as llama-perplexity, the second half of "
                 "full windows");
@@ -130,22 +158,23 @@ CLI::App* AddVerify(CLI::App& app, ecq::VerifyArgs& args) {
   return c;
 }
 
-int Report(const Status& status) {
-  if (status.ok()) return kExitOk;
-  fmt::print(stderr, "ecq: {}\n", status.error().message);
+int Fail(std::string_view message) {
+  fmt::print(stderr, "ecq: {}\n", ecq::Printable(message));
   return kExitFailed;
 }
 
-}  // namespace
+int FailUsage(std::string_view message, const std::string& command) {
+  fmt::print(stderr, "ecq: {}; see 'ecq {}--help'\n", ecq::Printable(message),
+             command.empty() ? "" : command + " ");
+  return kExitUsage;
+}
 
-int main(int argc, char** argv) {
+// The commands and where their arguments go.
+struct CommandLine {
   CLI::App app{
-      "ECQ: language models quantized for an entropy coder, kept coded in memory, and decoded inside "
+      "ECQ: language models quantized for an entropy coder, kept coded in memory, and decoded "
+      "inside "
       "the matrix product."};
-  app.name("ecq");
-  app.set_version_flag("--version", "ecq " ECQ_VERSION);
-  app.require_subcommand(1);
-  app.footer("'ecq COMMAND --help' shows the options of a command with examples.");
   ecq::QuantizeArgs quantize;
   ecq::RunArgs run;
   ecq::EvalArgs eval;
@@ -157,29 +186,92 @@ int main(int argc, char** argv) {
   CLI::App* inspect_command = AddInspect(app, inspect);
   CLI::App* verify_command = AddVerify(app, verify);
 
-  try {
-    app.parse(argc, argv);
-    if (*quantize_command && quantize.output.empty() && !quantize.dry_run) {
-      throw CLI::RequiredError("--output");
-    }
-    if (*eval_command && eval.text.empty() && eval.tokens.empty()) {
-      throw CLI::RequiredError("--text or --tokens");
-    }
-  } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? kExitOk : kExitUsage;
+  CommandLine() {
+    app.name("ecq");
+    app.set_version_flag("--version", "ecq " ECQ_VERSION);
+    app.require_subcommand(0, 1);
+    app.footer(
+        "Examples:\n"
+        "  ecq quantize models/smollm2-135m.gguf -o smollm2.ecq --bpw 4\n"
+        "  ecq run smollm2.ecq -p \"The capital of France is\" -n 32\n"
+        "  ecq eval smollm2.ecq --text wikitext2-test.raw --base models/smollm2-135m.gguf\n"
+        "'ecq COMMAND --help' shows the options of a command with examples.");
   }
 
-  if (const Status status = ecq::ApplyTargetOverride(); !status.ok()) return Report(status);
-  try {
-    if (*quantize_command) return Report(RunQuantize(quantize));
-    if (*run_command) return Report(RunGenerate(run));
-    if (*eval_command) return Report(RunEval(eval));
-    if (*inspect_command) return Report(RunInspect(inspect));
-    if (*verify_command) return Report(RunVerify(verify));
-  } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "ecq: out of memory; free some, or use a smaller model or context\n");
-    return kExitFailed;
+  // The name of the command that was given, or "".
+  std::string command() const {
+    const auto given = app.get_subcommands();
+    return given.empty() ? "" : given.front()->get_name();
   }
-  return kExitUsage;
+
+  // What is wrong with the first argument; empty if it is a command or an option.
+  std::string UnknownCommand(const std::string& first) const {
+    if (first.rfind('-', 0) == 0) return {};
+    std::string known;
+    for (const CLI::App* c : app.get_subcommands([](const CLI::App*) { return true; })) {
+      if (c->get_name() == first) return {};
+      known += (known.empty() ? "" : ", ") + c->get_name();
+    }
+    return "'" + first + "' is no command; expected one of " + known;
+  }
+
+  // What the parser cannot express; empty if nothing is wrong.
+  std::string Contradiction() const {
+    if (*quantize_command) {
+      if (quantize.output.empty() && !quantize.dry_run) return "-o is required, or --dry-run";
+      if (quantize.grid != "ecq" &&
+          (quantize.bpw || quantize.size_bytes || quantize.embedding_bpw)) {
+        return "grid " + quantize.grid +
+               " has a fixed width: --bpw, --size and --embedding-bpw go with --grid ecq";
+      }
+    }
+    if (*eval_command && eval.text.empty() && eval.tokens.empty()) {
+      return "--text or --tokens is required";
+    }
+    return {};
+  }
+
+  Status Run() const {
+    ECQ_RETURN_IF_ERROR(ecq::ApplyTargetOverride());
+    if (*quantize_command) return RunQuantize(quantize);
+    if (*run_command) return RunGenerate(run);
+    if (*eval_command) return RunEval(eval);
+    if (*inspect_command) return RunInspect(inspect);
+    return RunVerify(verify);
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CommandLine line;
+  if (argc < 2) {
+    fmt::print(stderr, "{}", line.app.help());
+    return kExitUsage;
+  }
+  if (const std::string what = line.UnknownCommand(argv[1]); !what.empty()) {
+    return FailUsage(what, "");
+  }
+  try {
+    line.app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return line.app.exit(error);  // help or version
+    return FailUsage(error.what(), line.command());
+  }
+  if (line.command().empty()) return FailUsage("a command is required", "");
+  if (const std::string what = line.Contradiction(); !what.empty()) {
+    return FailUsage(what, line.command());
+  }
+
+  try {
+    if (const Status status = line.Run(); !status.ok()) return Fail(status.error().message);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      return Fail(kOutputFailed);
+    }
+    return kExitOk;
+  } catch (const std::bad_alloc&) {
+    return Fail("out of memory; free some, or use a smaller model or context");
+  } catch (const std::system_error& error) {  // of fmt::print and std::filesystem
+    return Fail(std::ferror(stdout) != 0 ? kOutputFailed : error.what());
+  }
 }

@@ -11,9 +11,16 @@ namespace {
 // Metadata of an .ecq starts like any safetensors file; only the reader can tell. Anything that is
 // not one is left to the importers.
 bool LooksLikeEcq(const std::filesystem::path& path) {
-  if (!std::filesystem::is_regular_file(path)) return false;
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return false;
   const auto file = EcqFile::Open(path);
   return file.ok() || file.error().code != ErrorCode::kBadMagic;
+}
+
+template <typename T>
+Result<T> InModel(const std::string& path, Result<T> result) {
+  if (result.ok()) return result;
+  return Error{result.error().code, path + ": " + result.error().message};
 }
 
 bool EndsWith(std::string_view text, std::string_view end) {
@@ -50,24 +57,27 @@ double OpenedModel::bits_per_weight() const {
   return weights > 0 ? bits / weights : 0;
 }
 
-Result<Model> OpenedModel::LoadModel() const {
+Result<ModelConfig> OpenedModel::LoadConfig() const {
   for (const SideFile& file : source_->side_files()) {
-    if (file.name != "config.json") continue;
-    ECQ_TRY(const ModelConfig config, ParseModelConfig(file.contents));
-    if (coded()) {
-      EcqWeights weights(*ecq_);
-      return Model::Load(config, weights);
-    }
-    SourceWeights weights(*source_);
-    return Model::Load(config, weights);
+    if (file.name == "config.json") return InModel(path_, ParseModelConfig(file.contents));
   }
   return Error{ErrorCode::kNotFound, path_ + ": there is no config.json"};
+}
+
+Result<Model> OpenedModel::LoadModel() const {
+  ECQ_TRY(const ModelConfig config, LoadConfig());
+  if (coded()) {
+    EcqWeights weights(*ecq_);
+    return InModel(path_, Model::Load(config, weights));
+  }
+  SourceWeights weights(*source_);
+  return InModel(path_, Model::Load(config, weights));
 }
 
 Result<std::unique_ptr<Tokenizer>> OpenedModel::LoadTokenizer() const {
   std::vector<NamedFile> files;
   for (const SideFile& file : source_->side_files()) files.push_back({file.name, file.contents});
-  return ecq::LoadTokenizer(files);
+  return InModel(path_, ecq::LoadTokenizer(files));
 }
 
 bool IsWeightMatrix(const SourceTensor& tensor) {

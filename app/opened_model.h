@@ -32,6 +32,9 @@ class OpenedModel {
   // Bits per weight of all matrices, everything they need counted.
   double bits_per_weight() const;
 
+  // Of the three below, messages start with the path. Errors: those of ParseModelConfig(),
+  // Model::Load() and ecq::LoadTokenizer().
+  Result<ModelConfig> LoadConfig() const;
   Result<Model> LoadModel() const;
   Result<std::unique_ptr<Tokenizer>> LoadTokenizer() const;
 

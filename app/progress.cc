@@ -12,7 +12,7 @@ namespace ecq {
 namespace {
 
 constexpr double kRedrawSeconds = 0.1;
-constexpr uint64_t kPlainLines = 10;
+constexpr double kPlainSeconds = 10;
 
 }  // namespace
 
@@ -20,7 +20,6 @@ Progress::Progress(std::string_view what, uint64_t total)
     : what_(what),
       total_(std::max<uint64_t>(1, total)),
       terminal_(isatty(STDERR_FILENO) != 0),
-      next_report_(total_ / kPlainLines),
       start_(std::chrono::steady_clock::now()) {}
 
 Progress::~Progress() {
@@ -39,12 +38,12 @@ void Progress::Update(uint64_t done, std::string_view detail) {
   if (terminal_) {
     if (seconds - last_drawn_ < kRedrawSeconds && done < total_) return;
     last_drawn_ = seconds;
-    fmt::print(stderr, "\r\033[K{} {:3.0f} %  {}  {}", what_, 100 * share, left, detail);
+    fmt::print(stderr, "\r\033[K{} {:3.0f} %  {}  {}", what_, 100 * share, left, Printable(detail));
     std::fflush(stderr);
     return;
   }
-  if (done < next_report_ && done < total_) return;
-  next_report_ = done + std::max<uint64_t>(1, total_ / kPlainLines);
+  if (seconds - last_drawn_ < kPlainSeconds) return;
+  last_drawn_ = seconds;
   fmt::print(stderr, "{} {:.0f} %, {} elapsed{}{}\n", what_, 100 * share, FormatDuration(seconds),
              left.empty() ? "" : ", ", left);
 }

@@ -1,4 +1,5 @@
-// Progress of long work on standard error: one moving line on a terminal, a few plain lines else.
+// Progress of long work on standard error: one moving line on a terminal, else a plain line
+// every ten seconds.
 #pragma once
 
 #include <chrono>
@@ -25,7 +26,6 @@ class Progress {
   std::string what_;
   uint64_t total_;
   bool terminal_;
-  uint64_t next_report_ = 0;
   double last_drawn_ = -1;
   std::chrono::steady_clock::time_point start_;
 };

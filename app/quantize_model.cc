@@ -124,14 +124,7 @@ Result<QuantizedTensor> QuantizeToRate(WeightView weights, double bpw, const Pac
 Result<QuantizedTensor> QuantizeMatrix(WeightView weights, const QuantizeOptions& options,
                                        double bpw, ThreadPool& pool) {
   if (options.grid == "ecq") return QuantizeToRate(weights, bpw, options.pack, pool);
-  const BaselineGrid* const grid = FindBaselineGrid(options.grid);
-  if (grid == nullptr) {
-    std::string known = "ecq";
-    for (const BaselineGrid& g : BaselineGrids()) known += ", " + std::string(g.name);
-    return Error{ErrorCode::kInvalidArgument,
-                 "grid '" + options.grid + "' is not known; this build knows: " + known};
-  }
-  return grid->quantize(weights, pool);
+  return FindBaselineGrid(options.grid)->quantize(weights, pool);
 }
 
 // The narrowest of BF16, F16 and F32 that holds all values exactly.
@@ -161,7 +154,7 @@ std::vector<uint8_t> StoreAs(DType type, const std::vector<float>& values) {
 class Converter {
  public:
   Converter(const ModelSource& source, const QuantizeOptions& options, ThreadPool& pool,
-            EcqWriter* writer)
+            EcqWriter& writer)
       : source_(source),
         options_(options),
         pool_(pool),
@@ -184,10 +177,8 @@ class Converter {
       progress(done, all_weights, tensor.name);
     }
     for (const SideFile& file : source_.side_files()) {
-      report_.other_bytes += file.contents.size();
-      if (writer_ == nullptr) continue;
       const auto* const bytes = reinterpret_cast<const uint8_t*>(file.contents.data());
-      ECQ_RETURN_IF_ERROR(writer_->AddFile(file.name, {bytes, file.contents.size()}));
+      ECQ_RETURN_IF_ERROR(writer_.AddFile(file.name, {bytes, file.contents.size()}));
     }
     return std::move(report_);
   }
@@ -217,9 +208,9 @@ class Converter {
     rates_.Spend(tensor.name, static_cast<double>(weights.size()),
                  8.0 * static_cast<double>(packed.total_bytes()));
     report_.matrices.push_back({tensor.name, weights.rows, weights.cols,
-                                std::string(GetCodec(packed.desc.codec).name),
-                                packed.total_bytes(), RelativeError(weights, quantized, pool_)});
-    return writer_ == nullptr ? OkStatus() : writer_->AddMatrix(tensor.name, packed);
+                                std::string(GetCodec(packed.desc.codec).name), packed.total_bytes(),
+                                RelativeError(weights, quantized, pool_)});
+    return writer_.AddMatrix(tensor.name, packed);
   }
 
   Status CopyPlain(size_t index) {
@@ -230,15 +221,13 @@ class Converter {
     ECQ_RETURN_IF_ERROR(source_.ReadF32(index, values));
     const DType type = NarrowestExactType(values);
     const std::vector<uint8_t> bytes = StoreAs(type, values);
-    report_.other_bytes += bytes.size();
-    return writer_ == nullptr ? OkStatus()
-                              : writer_->AddPlain(tensor.name, type, tensor.shape, bytes);
+    return writer_.AddPlain(tensor.name, type, tensor.shape, bytes);
   }
 
   const ModelSource& source_;
   const QuantizeOptions& options_;
   ThreadPool& pool_;
-  EcqWriter* writer_;
+  EcqWriter& writer_;
   RateControl rates_;
   QuantizeReport report_;
 };
@@ -261,11 +250,20 @@ double QuantizeReport::bits_per_weight() const {
   return 8.0 * static_cast<double>(matrix_bytes()) / static_cast<double>(num_weights());
 }
 
+Status CheckGrid(std::string_view grid) {
+  if (grid == "ecq" || FindBaselineGrid(grid) != nullptr) return OkStatus();
+  std::string known = "ecq";
+  for (const BaselineGrid& g : BaselineGrids()) known += ", " + std::string(g.name);
+  return Error{ErrorCode::kInvalidArgument,
+               fmt::format("grid '{}' is not known; this build knows: {}", grid, known)};
+}
+
 double DefaultEmbeddingRate(double bpw) { return std::min(6.0, bpw); }
 
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
-                                     ThreadPool& pool, EcqWriter* writer,
+                                     ThreadPool& pool, EcqWriter& writer,
                                      const QuantizeProgress& progress) {
+  ECQ_RETURN_IF_ERROR(CheckGrid(options.grid));
   return Converter(source, options, pool, writer).Run(progress);
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ecq/base/result.h"
@@ -32,30 +33,33 @@ struct MatrixReport {
   double relative_error;  // |W - quantized W| / |W|, Frobenius norms
 
   double bits_per_weight() const {
-    return 8.0 * static_cast<double>(bytes) / (static_cast<double>(rows) * static_cast<double>(cols));
+    return 8.0 * static_cast<double>(bytes) /
+           (static_cast<double>(rows) * static_cast<double>(cols));
   }
 };
 
 struct QuantizeReport {
   std::vector<MatrixReport> matrices;
-  uint64_t other_bytes = 0;  // plain tensors and side files
 
   uint64_t num_weights() const;
   uint64_t matrix_bytes() const;
   double bits_per_weight() const;
 };
 
+// Refuses a grid that is none of those known, and names them. Errors: kInvalidArgument.
+Status CheckGrid(std::string_view grid);
+
 // The rate of embedding and head when all matrices together get `bpw`.
 double DefaultEmbeddingRate(double bpw);
 
 // Quantizes and codes every matrix of `source`, checks that the coded integers decode to the same
-// ones, and hands all tensors and side files to `writer` (null: a dry run). Memory holds one tensor
-// at a time.
+// ones, and hands all tensors and side files to `writer`, which is left open. Memory holds one
+// tensor at a time.
 // progress(done weights, all weights, name) is called after each matrix.
 // Errors: those of the source, kInvalidArgument for a rate that cannot be met, those of the writer.
 using QuantizeProgress = std::function<void(uint64_t, uint64_t, const std::string&)>;
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
-                                     ThreadPool& pool, EcqWriter* writer,
+                                     ThreadPool& pool, EcqWriter& writer,
                                      const QuantizeProgress& progress);
 
 }  // namespace ecq

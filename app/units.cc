@@ -11,9 +11,16 @@ namespace ecq {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, double>, 10> kUnits{{
-    {"", 1}, {"B", 1},
-    {"K", 1e3}, {"KB", 1e3}, {"M", 1e6}, {"MB", 1e6}, {"GB", 1e9},
-    {"KiB", 1024.0}, {"MiB", 1024.0 * 1024}, {"GiB", 1024.0 * 1024 * 1024},
+    {"", 1},
+    {"B", 1},
+    {"K", 1e3},
+    {"KB", 1e3},
+    {"M", 1e6},
+    {"MB", 1e6},
+    {"GB", 1e9},
+    {"KiB", 1024.0},
+    {"MiB", 1024.0 * 1024},
+    {"GiB", 1024.0 * 1024 * 1024},
 }};
 
 }  // namespace
@@ -45,6 +52,14 @@ std::string FormatDuration(double seconds) {
   const uint64_t whole = static_cast<uint64_t>(std::max(0.0, std::round(seconds)));
   if (whole < 3600) return fmt::format("{}:{:02}", whole / 60, whole % 60);
   return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+std::string Printable(std::string_view text) {
+  std::string printable(text);
+  for (char& c : printable) {
+    if ((c >= 0 && c < ' ') || c == 0x7f) c = '?';
+  }
+  return printable;
 }
 
 }  // namespace ecq

@@ -1,4 +1,4 @@
-// Sizes and durations as people write them.
+// Sizes, durations and foreign text as people read them.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,10 @@ namespace ecq {
 // is not a size.
 std::optional<uint64_t> ParseSize(std::string_view text);
 
-std::string FormatBytes(uint64_t bytes);       // "60.1 MB"
-std::string FormatDuration(double seconds);    // "1:05"
+std::string FormatBytes(uint64_t bytes);     // "60.1 MB"
+std::string FormatDuration(double seconds);  // "1:05"
+
+// `text` with '?' for control characters: what a file calls things must not steer a terminal.
+std::string Printable(std::string_view text);
 
 }  // namespace ecq
