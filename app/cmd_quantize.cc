@@ -142,13 +142,6 @@ class Quantization {
   ThreadPool pool_;
 };
 
-// "q_proj" of "model.layers.3.self_attn.q_proj.weight".
-std::string TypeOf(const std::string& name) {
-  const size_t end = name.rfind('.');
-  const size_t begin = name.rfind('.', end - 1);
-  return name.substr(begin == std::string::npos ? 0 : begin + 1, end - (begin + 1));
-}
-
 void PrintTable(const QuantizeArgs& args, const OpenedModel& model, const Outcome& outcome) {
   struct Row {
     uint64_t count = 0;
@@ -159,7 +152,7 @@ void PrintTable(const QuantizeArgs& args, const OpenedModel& model, const Outcom
   };
   std::map<std::string, Row> rows;
   for (const MatrixReport& m : outcome.report.matrices) {
-    Row& row = rows[TypeOf(m.name)];
+    Row& row = rows[TensorType(m.name)];
     ++row.count;
     row.weights += m.rows * m.cols;
     row.bytes += m.bytes;

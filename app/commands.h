@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ecq/base/result.h"
 
@@ -51,6 +52,17 @@ struct EvalArgs {
   size_t threads = 0;
 };
 
+struct BenchArgs {
+  std::string model;
+  size_t prompt = 512;    // tokens; 0: not measured
+  size_t generate = 128;  // tokens; 0: not measured
+  size_t repetitions = 5;
+  std::vector<size_t> threads;  // empty: one for each physical core
+  std::string activations = "f32";
+  std::string output = "md";  // md, csv or json
+  bool kernels = false;
+};
+
 struct InspectArgs {
   std::string file;
   bool json = false;
@@ -66,6 +78,7 @@ struct VerifyArgs {
 Status RunQuantize(const QuantizeArgs& args);
 Status RunGenerate(const RunArgs& args);
 Status RunEval(const EvalArgs& args);
+Status RunBench(const BenchArgs& args);
 Status RunInspect(const InspectArgs& args);
 Status RunVerify(const VerifyArgs& args);
 

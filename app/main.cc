@@ -149,6 +149,33 @@ CLI::App* AddInspect(CLI::App& app, ecq::InspectArgs& args) {
   return c;
 }
 
+CLI::App* AddBench(CLI::App& app, ecq::BenchArgs& args) {
+  CLI::App* c = app.add_subcommand("bench", "Measure tokens per second and memory use of it");
+  c->add_option("MODEL", args.model, kModelHelp)->required();
+  c->add_option("-p", args.prompt, "tokens of the prompt test (default 512); 0: none")
+      ->check(CLI::Range(0, 1 << 16));
+  c->add_option("-n", args.generate, "tokens of the generation test (default 128); 0: none")
+      ->check(CLI::Range(0, 1 << 16));
+  c->add_option("-r,--repetitions", args.repetitions, "measured runs after a warm-up (default 5)")
+      ->check(CLI::Range(1, 1000));
+  c->add_option("-t,--threads", args.threads,
+                "numbers of threads, such as 1,2 (default: one for each physical core)")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1024));
+  c->add_option("--activations", args.activations, "f32 (default) or i8, rounded per 32 values");
+  c->add_option("-o,--output", args.output, "md (default), csv or json")
+      ->check(CLI::IsMember({"md", "csv", "json"}));
+  c->add_flag("--kernels", args.kernels,
+              "instead: the product with the largest matrix of each type, by instruction set");
+  c->footer(
+      "GB/s counts the bytes of weights that a generated token reads; '% of memory' compares that with\n"
+      "the read bandwidth measured in the same run with the same threads.\n"
+      "Examples:\n"
+      "  ecq bench smollm2.ecq -t 1,2\n"
+      "  ecq bench smollm2.ecq --kernels -t 1 -o csv");
+  return c;
+}
+
 CLI::App* AddVerify(CLI::App& app, ecq::VerifyArgs& args) {
   CLI::App* c = app.add_subcommand("verify", "Check hashes and decode everything");
   c->add_option("FILE", args.file, "an .ecq file")->required();
@@ -178,11 +205,13 @@ struct CommandLine {
   ecq::QuantizeArgs quantize;
   ecq::RunArgs run;
   ecq::EvalArgs eval;
+  ecq::BenchArgs bench;
   ecq::InspectArgs inspect;
   ecq::VerifyArgs verify;
   CLI::App* quantize_command = AddQuantize(app, quantize);
   CLI::App* run_command = AddRun(app, run);
   CLI::App* eval_command = AddEval(app, eval);
+  CLI::App* bench_command = AddBench(app, bench);
   CLI::App* inspect_command = AddInspect(app, inspect);
   CLI::App* verify_command = AddVerify(app, verify);
 
@@ -236,6 +265,7 @@ struct CommandLine {
     if (*quantize_command) return RunQuantize(quantize);
     if (*run_command) return RunGenerate(run);
     if (*eval_command) return RunEval(eval);
+    if (*bench_command) return RunBench(bench);
     if (*inspect_command) return RunInspect(inspect);
     return RunVerify(verify);
   }

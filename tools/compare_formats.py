@@ -69,8 +69,8 @@ class Comparison:
                               "--max-tokens", self.args.max_tokens, "--json", *base))
 
     def speed(self, model):
-        return json.loads(run(self.build / "bench/bench_tokens", model, "--repetitions", 3,
-                              "--activations", "f32"))
+        report = json.loads(run(self.build / "ecq", "bench", model, "-r", 3, "-o", "json"))
+        return {test["test"]: test["tokens_per_second"] for test in report["tests"]}
 
     def measure(self, name, flags):
         model = self.args.model
