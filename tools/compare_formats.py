@@ -66,10 +66,10 @@ class Comparison:
     def evaluate(self, model, text, with_base):
         base = ["--base", self.args.model] if with_base else []
         return json.loads(run(self.build / "ecq", "eval", model, "--text", text, "--ctx", self.args.ctx,
-                              "--max-tokens", self.args.max_tokens, "--json", *base))
+                              "--max-tokens", self.args.max_tokens, "-t", self.args.threads, "--json", *base))
 
     def speed(self, model):
-        report = json.loads(run(self.build / "ecq", "bench", model, "-r", 3, "-o", "json"))
+        report = json.loads(run(self.build / "ecq", "bench", model, "-r", 3, "-t", self.args.threads, "-o", "json"))
         return {test["test"]: test["tokens_per_second"] for test in report["tests"]}
 
     def measure(self, name, flags):
@@ -131,6 +131,7 @@ def main():
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
     parser.add_argument("--ctx", type=int, default=1024)
     parser.add_argument("--max-tokens", type=int, default=16384)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--what", choices=["all", "quality", "speed"], default="all")
     parser.add_argument("--build", default=ROOT / "build")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("/tmp"))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that ECQ builds with, if any of them is missing.
 set -euo pipefail
-packages=(g++ cmake ninja-build pkg-config python3 libcli11-dev nlohmann-json3-dev libfmt-dev
+packages=(g++ cmake ninja-build pkg-config python3 python3-pip libcli11-dev nlohmann-json3-dev libfmt-dev
   libxxhash-dev libssl-dev libpcre2-dev libutf8proc-dev libopenblas-pthread-dev libgtest-dev
   libbenchmark-dev)
 missing=()

@@ -32,7 +32,7 @@ ThreadPool::ThreadPool(size_t num_threads) {
 ThreadPool::~ThreadPool() {
   {
     std::lock_guard lock(mutex_);
-    generation_.fetch_add(1, std::memory_order_release);
+    stop_.store(true, std::memory_order_seq_cst);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -43,16 +43,17 @@ void ThreadPool::RunErased(size_t num_tasks, void* fn, Invoke invoke) {
   invoke_ = invoke;
   num_tasks_ = num_tasks;
   next_task_.store(0, std::memory_order_relaxed);
-  workers_busy_.store(workers_.size(), std::memory_order_relaxed);
-  // Sequentially consistent with the parking of a worker: either it sees the new generation before
-  // it sleeps, or we see that it is parked and wake it.
-  generation_.fetch_add(2, std::memory_order_seq_cst);
+  const uint64_t number = (gate_.load(std::memory_order_relaxed) >> kNumberShift) + 1;
+  // Sequentially consistent with the parking of a worker: either it sees the new loop before it
+  // sleeps, or we see that it is parked and wake it.
+  gate_.store(number << kNumberShift, std::memory_order_seq_cst);
   if (parked_.load(std::memory_order_seq_cst) > 0) {
     { std::lock_guard lock(mutex_); }
     wake_.notify_all();
   }
   ClaimTasks(0);
-  for (int spins = 0; workers_busy_.load(std::memory_order_acquire) > 0; ++spins) {
+  gate_.fetch_or(kClosed, std::memory_order_acq_rel);
+  for (int spins = 0; (gate_.load(std::memory_order_acquire) & kInsideMask) != 0; ++spins) {
     if (spins < kSpinsBeforeYield) {
       CpuRelax();
     } else {
@@ -61,25 +62,34 @@ void ThreadPool::RunErased(size_t num_tasks, void* fn, Invoke invoke) {
   }
 }
 
+std::optional<uint64_t> ThreadPool::WaitForLoop(uint64_t seen) {
+  for (int spins = 0;; ++spins) {
+    const uint64_t gate = gate_.load(std::memory_order_acquire);
+    if (gate >> kNumberShift != seen) return gate;
+    if (stop_.load(std::memory_order_relaxed)) return std::nullopt;
+    if (spins < kSpinsBeforePark) {
+      CpuRelax();
+      continue;
+    }
+    std::unique_lock lock(mutex_);
+    parked_.fetch_add(1, std::memory_order_seq_cst);
+    wake_.wait(lock, [&] {
+      return gate_.load(std::memory_order_seq_cst) >> kNumberShift != seen || stop_.load();
+    });
+    parked_.fetch_sub(1, std::memory_order_relaxed);
+    spins = 0;
+  }
+}
+
 void ThreadPool::WorkerLoop(size_t worker) {
   uint64_t seen = 0;
-  while (true) {
-    int spins = 0;
-    uint64_t generation;
-    while ((generation = generation_.load(std::memory_order_acquire)) == seen) {
-      if (++spins < kSpinsBeforePark) {
-        CpuRelax();
-        continue;
-      }
-      std::unique_lock lock(mutex_);
-      parked_.fetch_add(1, std::memory_order_seq_cst);
-      wake_.wait(lock, [&] { return generation_.load(std::memory_order_seq_cst) != seen; });
-      parked_.fetch_sub(1, std::memory_order_relaxed);
+  while (std::optional<uint64_t> gate = WaitForLoop(seen)) {
+    if ((*gate & kClosed) == 0) {
+      if (!gate_.compare_exchange_strong(*gate, *gate + 1, std::memory_order_acq_rel)) continue;
+      ClaimTasks(worker);
+      gate_.fetch_sub(1, std::memory_order_acq_rel);
     }
-    if (generation % 2 == 1) return;
-    seen = generation;
-    ClaimTasks(worker);
-    workers_busy_.fetch_sub(1, std::memory_order_acq_rel);
+    seen = *gate >> kNumberShift;
   }
 }
 

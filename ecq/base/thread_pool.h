@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -25,7 +26,8 @@ class ThreadPool {
 
   // Calls fn(task, worker) once for every task in [0, num_tasks), in no particular order, and
   // returns when all have finished. `worker` in [0, num_threads()) names the executing thread, for
-  // per-thread scratch. Tasks are claimed one by one, so a busy core only slows its own share.
+  // per-thread scratch. Tasks are claimed one by one, and a worker that does not come in time is not
+  // waited for: a core that is busy with something else costs at most its own share.
   template <typename F>
   void Run(size_t num_tasks, F&& fn) {
     using Fn = std::remove_reference_t<F>;
@@ -43,19 +45,28 @@ class ThreadPool {
 
   void RunErased(size_t num_tasks, void* fn, Invoke invoke);
   void WorkerLoop(size_t worker);
+  // Waits for a loop with another number than `seen`; nothing when the pool stops.
+  std::optional<uint64_t> WaitForLoop(uint64_t seen);
   void ClaimTasks(size_t worker);
 
   std::vector<std::thread> workers_;
 
-  // Written by Run() before `generation_` is raised, read by workers after they saw it rise.
+  // Written by Run() while no worker is inside, read by workers after they entered.
   void* fn_ = nullptr;
   Invoke invoke_ = nullptr;
   size_t num_tasks_ = 0;
 
-  alignas(64) std::atomic<uint64_t> generation_{0};  // odd: stop
+  // The loop that is on: its number in the upper half, kClosed once all its tasks are claimed, and
+  // below that the number of workers inside. A worker enters by raising that number, which fails
+  // once the loop is closed; Run() returns when it is closed and empty.
+  static constexpr uint64_t kClosed = uint64_t{1} << 31;
+  static constexpr uint64_t kInsideMask = kClosed - 1;
+  static constexpr int kNumberShift = 32;
+
+  alignas(64) std::atomic<uint64_t> gate_{kClosed};
   alignas(64) std::atomic<size_t> next_task_{0};
-  alignas(64) std::atomic<size_t> workers_busy_{0};
-  std::atomic<size_t> parked_{0};
+  alignas(64) std::atomic<size_t> parked_{0};
+  std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
 };
