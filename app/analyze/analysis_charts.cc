@@ -13,7 +13,8 @@ namespace {
 constexpr std::string_view kBarColour = "#56b4e9";
 constexpr std::string_view kEcqColour = "#000000";
 constexpr std::string_view kBoundColour = "#888888";
-constexpr ChartMark kGridMarks[] = {ChartMark::kCircle, ChartMark::kSquare, ChartMark::kDiamond,
+// A square shows behind a circle at the same place: both codes of a whole tensor.
+constexpr ChartMark kGridMarks[] = {ChartMark::kSquare, ChartMark::kCircle, ChartMark::kDiamond,
                                     ChartMark::kUp, ChartMark::kDown};
 
 std::string Titled(std::string_view what, std::string_view title) {
@@ -72,7 +73,7 @@ Chart LevelChart(std::string_view title, const WeightAnalysis& analysis) {
 }
 
 Chart RateDistortionChart(std::string_view title, const WeightAnalysis& analysis) {
-  constexpr double kMaxBits = 6;
+  constexpr double kMaxBits = 5;
   Chart chart;
   chart.title = Titled("rate and distortion", title);
   chart.x = {"bits per weight (everything counted)", 0, kMaxBits, 1};
@@ -99,7 +100,7 @@ Chart RateDistortionChart(std::string_view title, const WeightAnalysis& analysis
     chart.series.push_back({std::string(grid.grid), colour, mark, false, {coded}});
   }
   chart.notes = {"open: stored with a fixed width", "filled: losslessly coded",
-                 "ECQ at the same height: same error", "(means over all weights)"};
+                 "same height: same error", "(means over all weights)"};
   return chart;
 }
 

@@ -1,6 +1,7 @@
 // Charts: what is drawn where, and that foreign text cannot break out.
 #include "app/analyze/analysis_charts.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "app/analyze/model_analysis.h"
@@ -24,9 +25,9 @@ TEST(SvgChartTest, PlacesPointsOnTheAxes) {
   chart.y = {"y", 1e-2, 1, 1, true};
   chart.series = {{"line", "#123456", ChartMark::kLine, false, {{0, 1e-2}, {5, 0.1}, {10, 1}}}};
   const std::string svg = RenderSvg(chart);
-  // The plot spans 80 to 640 across and 430 to 50 upwards.
-  EXPECT_NE(svg.find("points=\"80.0,430.0 360.0,240.0 640.0,50.0 \""), std::string::npos) << svg;
-  EXPECT_NE(svg.find(">0.01</text>"), std::string::npos);
+  // The plot spans 80 to 640 across and 510 to 50 upwards.
+  EXPECT_NE(svg.find("points=\"80.0,510.0 360.0,280.0 640.0,50.0 \""), std::string::npos) << svg;
+  EXPECT_NE(svg.find(">1e-2</text>"), std::string::npos);
   EXPECT_NE(svg.find(">10</text>"), std::string::npos);
 }
 
@@ -57,7 +58,7 @@ TEST(AnalysisChartsTest, ShowEveryGridAndTheBound) {
   const Chart chart = RateDistortionChart("model", *analysis);
   const std::string svg = RenderSvg(chart);
   for (const GridAnalysis& grid : analysis->grids) {
-    EXPECT_EQ(Count(svg, ">" + std::string(grid.grid) + "</text>"), 1u) << grid.grid;
+    EXPECT_EQ(Count(svg, fmt::format(">{}</text>", grid.grid)), 1u) << grid.grid;
   }
   EXPECT_EQ(Count(svg, ">Gaussian bound</text>"), 1u);
   for (const ChartSeries& series : chart.series) {
@@ -67,10 +68,9 @@ TEST(AnalysisChartsTest, ShowEveryGridAndTheBound) {
     }
   }
   EXPECT_EQ(WeightChart("model", *analysis).series[0].points.size(), WeightHistogram::kNumBins);
+  const Chart levels = LevelChart("model", *analysis);
   double share = 0;
-  for (const auto& [level, percent] : LevelChart("model", *analysis).series[0].points) {
-    share += percent;
-  }
+  for (const auto& [level, percent] : levels.series[0].points) share += percent;
   EXPECT_NEAR(share, 100, 0.1);
 }
 

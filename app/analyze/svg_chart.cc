@@ -10,11 +10,11 @@ namespace ecq {
 namespace {
 
 constexpr double kWidth = 900;
-constexpr double kHeight = 500;
+constexpr double kHeight = 580;
 constexpr double kLeft = 80;
 constexpr double kRight = 640;  // of the plot; the legend is beyond
 constexpr double kTop = 50;
-constexpr double kBottom = 430;
+constexpr double kBottom = 510;
 constexpr double kLegendLeft = kRight + 24;
 constexpr double kLegendLine = 22;
 constexpr double kMarkerRadius = 5;
@@ -102,14 +102,19 @@ class SvgWriter {
     return ticks;
   }
 
+  static std::string TickLabel(const ChartAxis& axis, double tick) {
+    if (axis.log) return fmt::format("1e{}", std::lround(std::log10(tick)));
+    return fmt::format("{:.6g}", tick);
+  }
+
   void DrawAxes() {
     for (const double tick : TicksOf(chart_.x)) {
       Add("<path d=\"M{0:.1f} {1}V{2}\" stroke=\"#dddddd\"/>\n", X(tick), kTop, kBottom);
-      Text(X(tick), kBottom + 20, "middle", fmt::format("{:.6g}", tick));
+      Text(X(tick), kBottom + 20, "middle", TickLabel(chart_.x, tick));
     }
     for (const double tick : TicksOf(chart_.y)) {
       Add("<path d=\"M{0} {2:.1f}H{1}\" stroke=\"#dddddd\"/>\n", kLeft, kRight, Y(tick));
-      Text(kLeft - 8, Y(tick) + 5, "end", fmt::format("{:.6g}", tick));
+      Text(kLeft - 8, Y(tick) + 5, "end", TickLabel(chart_.y, tick));
     }
     Add("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"none\" stroke=\"#444444\"/>\n",
         kLeft, kTop, kRight - kLeft, kBottom - kTop);

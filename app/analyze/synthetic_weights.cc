@@ -40,8 +40,9 @@ std::optional<SyntheticKind> SyntheticKindFromName(std::string_view name) {
 AlignedBuffer<float> MakeSyntheticWeights(SyntheticKind kind, uint32_t rows, uint32_t cols,
                                           uint64_t seed, ThreadPool& pool) {
   AlignedBuffer<float> weights(size_t{rows} * cols);
+  const uint64_t stream = Rng(seed).Next();
   pool.Run(rows, [&](size_t row, size_t) {
-    Rng rng(Rng(seed + row).Next());
+    Rng rng(Rng(stream + row).Next());
     for (uint32_t c = 0; c < cols; ++c) {
       weights[row * cols + c] = static_cast<float>(Draw(kind, rng));
     }
