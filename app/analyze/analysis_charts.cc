@@ -43,7 +43,7 @@ Chart WeightChart(std::string_view title, const WeightAnalysis& analysis) {
   chart.series = {std::move(bars), std::move(gaussian)};
   chart.notes = {fmt::format("excess kurtosis {:.2f}", analysis.excess_kurtosis),
                  fmt::format("largest weight {:.1f} sd", analysis.max_over_sd),
-                 "(means over matrices)", "outer bars: all beyond"};
+                 "(means over all weights)", "outer bars: all beyond"};
   return chart;
 }
 
