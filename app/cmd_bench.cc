@@ -14,6 +14,7 @@
 #include "app/json_text.h"
 #include "app/model_options.h"
 #include "app/source_weights.h"
+#include "app/tensor_type.h"
 
 namespace ecq {
 namespace {
@@ -51,7 +52,7 @@ std::vector<SourceTensor> LargestOfEachType(const OpenedModel& opened) {
   std::map<std::string, SourceTensor> largest;
   for (const SourceTensor& tensor : opened.source().tensors()) {
     if (!IsWeightMatrix(tensor)) continue;
-    SourceTensor& best = largest[TensorType(tensor.name)];
+    SourceTensor& best = largest[TensorTypeOf(tensor.name)];
     const bool larger = best.shape.empty() || *NumElements(tensor.shape) > *NumElements(best.shape);
     if (larger) best = tensor;
   }

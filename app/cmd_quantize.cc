@@ -12,6 +12,7 @@
 #include "app/opened_model.h"
 #include "app/progress.h"
 #include "app/quantize_model.h"
+#include "app/tensor_type.h"
 #include "app/units.h"
 #include "ecq/format/sha256.h"
 #include "ecq/kernels/cpu_target.h"
@@ -152,7 +153,7 @@ void PrintTable(const QuantizeArgs& args, const OpenedModel& model, const Outcom
   };
   std::map<std::string, Row> rows;
   for (const MatrixReport& m : outcome.report.matrices) {
-    Row& row = rows[TensorType(m.name)];
+    Row& row = rows[TensorTypeOf(m.name)];
     ++row.count;
     row.weights += m.rows * m.cols;
     row.bytes += m.bytes;

@@ -74,6 +74,15 @@ struct VerifyArgs {
   size_t threads = 0;
 };
 
+struct AnalyzeArgs {
+  std::string source;          // or
+  std::string synthetic;       // "gaussian", "laplace" or "student5"
+  uint64_t weights = 1000000;  // of a synthetic source
+  std::string plot;            // a directory for charts; empty: none
+  bool json = false;
+  size_t threads = 0;
+};
+
 // Each prints its result to standard output and progress to standard error.
 Status RunQuantize(const QuantizeArgs& args);
 Status RunGenerate(const RunArgs& args);
@@ -81,5 +90,6 @@ Status RunEval(const EvalArgs& args);
 Status RunBench(const BenchArgs& args);
 Status RunInspect(const InspectArgs& args);
 Status RunVerify(const VerifyArgs& args);
+Status RunAnalyze(const AnalyzeArgs& args);
 
 }  // namespace ecq

@@ -185,6 +185,45 @@ CLI::App* AddVerify(CLI::App& app, ecq::VerifyArgs& args) {
   return c;
 }
 
+// Unlike SizeValidator, bounded: the weights are held in memory.
+CLI::Validator WeightCountValidator() {
+  return CLI::Validator(
+      [](std::string& text) {
+        constexpr uint64_t kLeast = 4096;
+        constexpr uint64_t kMost = uint64_t{1} << 28;
+        const auto count = ecq::ParseSize(text);
+        if (!count || *count < kLeast || *count > kMost) {
+          return "expected a number from 4096 to 268435456, such as 2M, got '" + text + "'";
+        }
+        text = std::to_string(*count);
+        return std::string();
+      },
+      "COUNT");
+}
+
+CLI::App* AddAnalyze(CLI::App& app, ecq::AnalyzeArgs& args) {
+  CLI::App* c = app.add_subcommand("analyze", "Measure how many bits the weights really hold");
+  auto* source = c->add_option("SRC", args.source, kModelHelp);
+  auto* synthetic = c->add_option("--synthetic", args.synthetic,
+                                  "instead: independent gaussian, laplace or student5 weights")
+                        ->check(CLI::IsMember({"gaussian", "laplace", "student5"}))
+                        ->excludes(source);
+  c->add_option("--weights", args.weights, "of --synthetic: how many (default 1M), in rows of 4096")
+      ->transform(WeightCountValidator())
+      ->needs(synthetic);
+  c->add_option("--plot", args.plot,
+                "write weights.svg, integers.svg and rate-distortion.svg to this directory");
+  c->add_flag("--json", args.json, "report as JSON, with the rate-distortion curve of each type");
+  AddThreads(*c, args.threads, "-j,--jobs");
+  c->footer(
+      "For each fixed-width grid: the entropy of its symbols, its signal-to-noise ratio, what\n"
+      "lossless coding would save, and the bits per weight ECQ needs for the same squared error.\n"
+      "Examples:\n"
+      "  ecq analyze models/smollm2-135m.gguf --plot charts\n"
+      "  ecq analyze --synthetic gaussian --weights 2M");
+  return c;
+}
+
 int Fail(std::string_view message) {
   fmt::print(stderr, "ecq: {}\n", ecq::Printable(message));
   return kExitFailed;
@@ -208,12 +247,14 @@ struct CommandLine {
   ecq::BenchArgs bench;
   ecq::InspectArgs inspect;
   ecq::VerifyArgs verify;
+  ecq::AnalyzeArgs analyze;
   CLI::App* quantize_command = AddQuantize(app, quantize);
   CLI::App* run_command = AddRun(app, run);
   CLI::App* eval_command = AddEval(app, eval);
   CLI::App* bench_command = AddBench(app, bench);
   CLI::App* inspect_command = AddInspect(app, inspect);
   CLI::App* verify_command = AddVerify(app, verify);
+  CLI::App* analyze_command = AddAnalyze(app, analyze);
 
   CommandLine() {
     app.name("ecq");
@@ -257,6 +298,9 @@ struct CommandLine {
     if (*eval_command && eval.text.empty() && eval.tokens.empty()) {
       return "--text or --tokens is required";
     }
+    if (*analyze_command && analyze.source.empty() && analyze.synthetic.empty()) {
+      return "SRC or --synthetic is required";
+    }
     return {};
   }
 
@@ -267,6 +311,7 @@ struct CommandLine {
     if (*eval_command) return RunEval(eval);
     if (*bench_command) return RunBench(bench);
     if (*inspect_command) return RunInspect(inspect);
+    if (*analyze_command) return RunAnalyze(analyze);
     return RunVerify(verify);
   }
 };

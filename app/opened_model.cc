@@ -84,12 +84,6 @@ bool IsWeightMatrix(const SourceTensor& tensor) {
   return tensor.shape.size() == 2 && EndsWith(tensor.name, ".weight");
 }
 
-std::string TensorType(std::string_view name) {
-  const std::string_view path = name.substr(0, name.rfind('.'));
-  const size_t dot = path.rfind('.');
-  return std::string(dot == std::string_view::npos ? path : path.substr(dot + 1));
-}
-
 bool IsEmbedding(std::string_view name) {
   return EndsWith(name, "embed_tokens.weight") || EndsWith(name, "lm_head.weight");
 }

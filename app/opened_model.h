@@ -50,8 +50,6 @@ class OpenedModel {
 // Whether a tensor is a weight matrix that is quantized and counted: rank 2 and named like a linear
 // layer or an embedding.
 bool IsWeightMatrix(const SourceTensor& tensor);
-// The layer type in a tensor's name: "q_proj" of "model.layers.3.self_attn.q_proj.weight".
-std::string TensorType(std::string_view name);
 // Whether it is the token embedding or the output head, which get a rate of their own.
 bool IsEmbedding(std::string_view name);
 

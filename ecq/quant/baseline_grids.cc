@@ -143,29 +143,29 @@ GroupGrid ChooseAndRound(std::span<const float> w, int8_t* levels) {
 }
 
 constexpr BaselineGrid kGrids[] = {
-    {"tensor-minmax4", "one 4-bit min-max code for the whole matrix",
+    {"tensor-minmax4", "one 4-bit min-max code for the whole matrix", 4,
      [](WeightView w, ThreadPool& pool) {
        return QuantizeTensorWise(w, "tensor-minmax4", MinMax4, true, pool);
      }},
-    {"tensor-absmax4", "one symmetric 4-bit code for the whole matrix",
+    {"tensor-absmax4", "one symmetric 4-bit code for the whole matrix", 4,
      [](WeightView w, ThreadPool& pool) {
        return QuantizeTensorWise(w, "tensor-absmax4", AbsMax4, false, pool);
      }},
-    {"row4", "a 4-bit min-max code for each row",
+    {"row4", "a 4-bit min-max code for each row", 4,
      [](WeightView w, ThreadPool& pool) {
        return QuantizeGroups(w, "row4", ScaleKind::kRow, w.cols, true, pool,
                              ChooseAndRound<MinMax4>);
      }},
-    {"q4_0", "ggml's Q4_0: 4 bits, a scale per 32 weights",
+    {"q4_0", "ggml's Q4_0: 4 bits, a scale per 32 weights", 4,
      [](WeightView w, ThreadPool& pool) {
        return QuantizeGroups(w, "q4_0", ScaleKind::kGroup, 32, false, pool, QuantizeQ40);
      }},
-    {"mlx4-g64", "MLX affine: 4 bits, scale and bias per 64 weights",
+    {"mlx4-g64", "MLX affine: 4 bits, scale and bias per 64 weights", 4,
      [](WeightView w, ThreadPool& pool) {
        return QuantizeGroups(w, "mlx4-g64", ScaleKind::kGroup, 64, true, pool,
                              ChooseAndRound<MlxAffine<4>>);
      }},
-    {"mlx3-g64", "MLX affine: 3 bits, scale and bias per 64 weights",
+    {"mlx3-g64", "MLX affine: 3 bits, scale and bias per 64 weights", 3,
      [](WeightView w, ThreadPool& pool) {
        return QuantizeGroups(w, "mlx3-g64", ScaleKind::kGroup, 64, true, pool,
                              ChooseAndRound<MlxAffine<3>>);

@@ -1,6 +1,7 @@
 // The fixed-width grids that ECQ is compared with, as their own projects define them.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -14,6 +15,7 @@ namespace ecq {
 struct BaselineGrid {
   std::string_view name;
   std::string_view description;
+  uint32_t bits;  // of a stored level
   QuantizedTensor (*quantize)(WeightView weights, ThreadPool& pool);
 };
 
