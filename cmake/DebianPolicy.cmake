@@ -1,4 +1,8 @@
-# Run by CPack on the staged tree: compresses and names documents as Debian policy (12.1, 12.5, 12.7) asks.
+# Run by CPack on the staged tree of the Debian package: compresses and names documents as Debian policy
+# (12.1, 12.5, 12.7) asks.
+if(NOT CPACK_GENERATOR STREQUAL "DEB")
+  return()
+endif()
 set(share ${CPACK_TEMPORARY_INSTALL_DIRECTORY}${CPACK_PACKAGING_INSTALL_PREFIX}/share)
 set(doc ${share}/doc/ecq)
 file(RENAME ${doc}/CHANGELOG.md ${doc}/changelog)

@@ -66,13 +66,18 @@ set(CPACK_PACKAGE_CONTACT ${ECQ_MAINTAINER})
 set(CPACK_PACKAGE_VENDOR ECQ)
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "language models quantized for an entropy coder")
 set(CPACK_PACKAGE_DESCRIPTION
-    "ECQ rounds the weights of language models to integers, codes them near their entropy, keeps them coded in memory and decodes them inside the matrix product. This package has the command, the library libecq with its C interface, and what programs need to build against it.")
+    "ECQ rounds the weights of language models to integers, codes them near
+their entropy, keeps them coded in memory and decodes them inside the
+matrix product. This package has the command, the library libecq with its
+C interface, and what programs need to build against it.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+file(WRITE ${PROJECT_BINARY_DIR}/triggers "activate-noawait ldconfig\n")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/triggers)
 set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/cmake/DebianPolicy.cmake)
 include(CPack)

@@ -337,17 +337,22 @@ TEST_F(CApi, GeneratesUntilTheContextIsFull) {
 TEST_F(CApi, CallbackCannotDisturbTheSession) {
   struct Intruder {
     ecq_session* session;
+    const ecq_file* file;
+    ecq_pool* pool;
     ecq_status truncate = ECQ_OK;
-  } intruder{session_};
+    ecq_status verify = ECQ_OK;
+  } intruder{session_, file_, pool_};
   const auto truncate = [](uint32_t, const char*, size_t, void* user_data) {
     auto* self = static_cast<Intruder*>(user_data);
     self->truncate = ecq_session_truncate(self->session, 0);
+    self->verify = ecq_file_verify(self->file, self->pool);
     return 0;
   };
   const std::vector<uint32_t> ids = Tokenize(kPrompt, ECQ_TEXT_BOS);
   EXPECT_EQ(ecq_session_generate(session_, ids.data(), ids.size(), 2, truncate, &intruder, nullptr),
             ECQ_OK);
   EXPECT_EQ(intruder.truncate, ECQ_INVALID_ARGUMENT);
+  EXPECT_EQ(intruder.verify, ECQ_INVALID_ARGUMENT);
 
   ASSERT_ECQ_OK(ecq_session_truncate(session_, 0));
   const auto throws = [](uint32_t, const char*, size_t, void*) -> int { throw 1; };

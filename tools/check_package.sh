@@ -12,8 +12,11 @@ trap 'rm -rf "$work"' EXIT
 cmake --build "$build" --target ecq libecq ecq_docs
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 export SOURCE_DATE_EPOCH
-(cd "$build" && cpack -G DEB -B "$work/out" >/dev/null)
-package=$(echo "$work"/out/ecq_*.deb)
+for attempt in first second; do
+  (cd "$build" && cpack -G DEB -B "$work/$attempt" >/dev/null)
+done
+package=$(echo "$work"/first/ecq_*.deb)
+cmp "$package" "$work/second/$(basename "$package")"  # the same files give the same package
 
 dpkg-deb -I "$package" | tee "$work/info"
 dpkg-deb -c "$package" | tee "$work/contents"
