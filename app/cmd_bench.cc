@@ -10,7 +10,7 @@
 
 #include "app/bench_model.h"
 #include "app/commands.h"
-#include "app/ecq_weights.h"
+#include "ecq/model/ecq_weights.h"
 #include "app/json_text.h"
 #include "app/model_options.h"
 #include "app/source_weights.h"

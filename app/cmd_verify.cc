@@ -7,9 +7,10 @@
 #include <vector>
 
 #include "app/commands.h"
-#include "app/ecq_weights.h"
+#include "app/ecq_source.h"
 #include "app/opened_model.h"
 #include "app/progress.h"
+#include "ecq/backend/packed_matrix.h"
 #include "ecq/base/aligned_buffer.h"
 
 namespace ecq {

@@ -7,7 +7,10 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
+#include "app/build_info.h"
+#include "app/cli_docs.h"
 #include "app/commands.h"
 #include "app/units.h"
 #include "ecq/backend/target_override.h"
@@ -224,6 +227,20 @@ CLI::App* AddAnalyze(CLI::App& app, ecq::AnalyzeArgs& args) {
   return c;
 }
 
+CLI::App* AddCompletion(CLI::App& app, std::string& shell) {
+  CLI::App* c = app.add_subcommand("completion", "Print a completion script for a shell");
+  c->add_option("SHELL", shell, "the shell")
+      ->required()
+      ->check(CLI::IsMember(std::vector<std::string>{"bash", "zsh", "fish"}));
+  c->footer("Example:\n  source <(ecq completion bash)");
+  return c;
+}
+
+// For the build: no --help lists it.
+CLI::App* AddMan(CLI::App& app) {
+  return app.add_subcommand("man", "Print the manual page as troff")->group("");
+}
+
 int Fail(std::string_view message) {
   fmt::print(stderr, "ecq: {}\n", ecq::Printable(message));
   return kExitFailed;
@@ -255,10 +272,13 @@ struct CommandLine {
   CLI::App* inspect_command = AddInspect(app, inspect);
   CLI::App* verify_command = AddVerify(app, verify);
   CLI::App* analyze_command = AddAnalyze(app, analyze);
+  std::string shell;
+  CLI::App* completion_command = AddCompletion(app, shell);
+  CLI::App* man_command = AddMan(app);
 
   CommandLine() {
     app.name("ecq");
-    app.set_version_flag("--version", "ecq " ECQ_VERSION);
+    app.set_version_flag("--version", ecq::BuildInfo, "print version and build, and exit");
     app.require_subcommand(0, 1);
     app.footer(
         "Examples:\n"
@@ -280,7 +300,7 @@ struct CommandLine {
     std::string known;
     for (const CLI::App* c : app.get_subcommands([](const CLI::App*) { return true; })) {
       if (c->get_name() == first) return {};
-      known += (known.empty() ? "" : ", ") + c->get_name();
+      if (!c->get_group().empty()) known += (known.empty() ? "" : ", ") + c->get_name();
     }
     return "'" + first + "' is no command; expected one of " + known;
   }
@@ -304,7 +324,16 @@ struct CommandLine {
     return {};
   }
 
+  std::string Completion() const {
+    if (shell == "zsh") return ecq::ZshCompletion(app);
+    return shell == "fish" ? ecq::FishCompletion(app) : ecq::BashCompletion(app);
+  }
+
   Status Run() const {
+    if (*completion_command || *man_command) {
+      fmt::print("{}", *man_command ? ecq::ManPage(app, ECQ_VERSION) : Completion());
+      return ecq::OkStatus();
+    }
     ECQ_RETURN_IF_ERROR(ecq::ApplyTargetOverride());
     if (*quantize_command) return RunQuantize(quantize);
     if (*run_command) return RunGenerate(run);

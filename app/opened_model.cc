@@ -2,8 +2,9 @@
 
 #include <utility>
 
-#include "app/ecq_weights.h"
+#include "app/ecq_source.h"
 #include "app/source_weights.h"
+#include "ecq/model/ecq_weights.h"
 
 namespace ecq {
 namespace {

@@ -3,7 +3,7 @@ add_library(ecq_options INTERFACE)
 target_include_directories(ecq_options INTERFACE ${PROJECT_SOURCE_DIR})
 # Sums must not depend on what the compiler fuses: kernels ask for FMA by intrinsic where they want it.
 target_compile_options(ecq_options INTERFACE -Wall -Wextra -Wshadow -ffp-contract=off
-                       $<$<BOOL:${ECQ_WERROR}>:-Werror>)
+                       -ffile-prefix-map=${PROJECT_SOURCE_DIR}=. $<$<BOOL:${ECQ_WERROR}>:-Werror>)
 if(ECQ_SANITIZE)
   target_compile_options(ecq_options INTERFACE -fsanitize=address,undefined
                          -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)

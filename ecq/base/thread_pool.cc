@@ -26,10 +26,18 @@ void CpuRelax() {
 }  // namespace
 
 ThreadPool::ThreadPool(size_t num_threads) {
-  for (size_t i = 1; i < num_threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
+  if (num_threads > 1) workers_.reserve(num_threads - 1);
+  try {
+    for (size_t i = 1; i < num_threads; ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
+  } catch (...) {
+    Stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Stop() {
   {
     std::lock_guard lock(mutex_);
     stop_.store(true, std::memory_order_seq_cst);

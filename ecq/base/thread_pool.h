@@ -17,6 +17,7 @@ namespace ecq {
 // called from one thread only and not from inside a task.
 class ThreadPool {
  public:
+  // Throws std::system_error if the system refuses a thread.
   explicit ThreadPool(size_t num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -43,6 +44,7 @@ class ThreadPool {
  private:
   using Invoke = void (*)(void*, size_t task, size_t worker);
 
+  void Stop();
   void RunErased(size_t num_tasks, void* fn, Invoke invoke);
   void WorkerLoop(size_t worker);
   // Waits for a loop with another number than `seen`; nothing when the pool stops.

@@ -26,7 +26,7 @@ class HelpTest(CliTest):
         self.assertIn(b"Examples:\n  ecq quantize ", bare.stderr)
 
     def test_version(self):
-        self.assertRegex(self.ecq("--version"), r"\Aecq \d+\.\d+\.\d+\n\Z")
+        self.assertRegex(self.ecq("--version"), r"\Aecq \d+\.\d+\.\d+\ncommit: .*\nbuild: .*\ntargets: scalar.*\nlibraries: .*\n\Z")
 
 
 class UsageTest(CliTest):

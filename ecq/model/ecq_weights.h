@@ -1,18 +1,18 @@
-// An .ecq file as the weights of a model (coded), and as a source of f32 tensors (dequantized).
+// The weights of a model kept coded: those of an .ecq file.
 #pragma once
 
 #include <memory>
 #include <string_view>
 #include <vector>
 
-#include "ecq/backend/packed_matrix.h"
+#include "ecq/backend/matrix.h"
 #include "ecq/format/ecq_reader.h"
-#include "ecq/import/model_source.h"
 #include "ecq/model/model_weights.h"
 
 namespace ecq {
 
-// Matrices stay coded and point into the file, which must outlive everything made from it.
+// Matrices point into the file's mapping and keep it alive; `file` itself must outlive this object
+// only, if EcqFile::Open() made it.
 class EcqWeights final : public WeightProvider {
  public:
   explicit EcqWeights(const EcqFile& file) : file_(file) {}
@@ -25,8 +25,5 @@ class EcqWeights final : public WeightProvider {
  private:
   const EcqFile& file_;
 };
-
-// Presents an .ecq as one more model format, so that every command takes it as a source.
-Result<std::unique_ptr<ModelSource>> MakeEcqSource(const EcqFile& file, std::string path);
 
 }  // namespace ecq

@@ -1,8 +1,13 @@
-#include "app/ecq_weights.h"
+// Lists the tensors of an .ecq file and dequantizes them.
+#include "app/ecq_source.h"
 
 #include <fmt/format.h>
 
+#include <string_view>
 #include <utility>
+#include <vector>
+
+#include "ecq/backend/packed_matrix.h"
 
 namespace ecq {
 namespace {
@@ -56,33 +61,6 @@ class EcqSource final : public ModelSource {
 };
 
 }  // namespace
-
-bool EcqWeights::Has(std::string_view name) const {
-  return file_.matrix(name).ok() || file_.plain_tensor(name).ok();
-}
-
-Result<std::unique_ptr<Matrix>> EcqWeights::GetMatrix(std::string_view name, uint64_t rows,
-                                                      uint64_t cols) {
-  ECQ_TRY(PackedTensor tensor, file_.matrix(name));
-  if (tensor.desc.rows != rows || tensor.desc.cols != cols) {
-    return Error{ErrorCode::kBadLayout,
-                 fmt::format("matrix {} is [{}, {}], config.json calls for [{}, {}]", name,
-                             tensor.desc.rows, tensor.desc.cols, rows, cols)};
-  }
-  return std::unique_ptr<Matrix>(std::make_unique<PackedMatrix>(std::move(tensor)));
-}
-
-Result<std::vector<float>> EcqWeights::GetVector(std::string_view name, uint64_t size) {
-  ECQ_TRY(const TensorView view, file_.plain_tensor(name));
-  if (view.shape != Shape{size}) {
-    return Error{ErrorCode::kBadLayout,
-                 fmt::format("tensor {} has shape {}, config.json calls for [{}]", name,
-                             ShapeToString(view.shape), size)};
-  }
-  std::vector<float> values(size);
-  ECQ_RETURN_IF_ERROR(ConvertToF32(view, values));
-  return values;
-}
 
 Result<std::unique_ptr<ModelSource>> MakeEcqSource(const EcqFile& file, std::string path) {
   auto source = std::make_unique<EcqSource>(file, std::move(path));
