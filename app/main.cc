@@ -22,7 +22,7 @@ constexpr int kExitUsage = 2;
 
 constexpr char kOutputFailed[] = "standard output: cannot write all of the result";
 
-constexpr char kModelHelp[] = "a Hugging Face directory, a .gguf, a llama2.c .bin or an .ecq";
+constexpr char kModelHelp[] = "a Hugging Face or MLX directory, a .gguf, a llama2.c .bin or an .ecq";
 
 CLI::Validator SizeValidator() {
   return CLI::Validator(
