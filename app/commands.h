@@ -62,11 +62,25 @@ struct VerifyArgs {
   size_t threads = 0;
 };
 
+struct UnpackArgs {
+  std::string file;
+  std::string output;
+  bool force = false;
+};
+
+struct PackArgs {
+  std::string directory;
+  std::string output;
+  bool force = false;
+};
+
 // Each prints its result to standard output and progress to standard error.
 Status RunQuantize(const QuantizeArgs& args);
 Status RunGenerate(const RunArgs& args);
 Status RunEval(const EvalArgs& args);
 Status RunInspect(const InspectArgs& args);
 Status RunVerify(const VerifyArgs& args);
+Status RunUnpack(const UnpackArgs& args);
+Status RunPack(const PackArgs& args);
 
 }  // namespace ecq

@@ -22,7 +22,8 @@ constexpr int kExitUsage = 2;
 
 constexpr char kOutputFailed[] = "standard output: cannot write all of the result";
 
-constexpr char kModelHelp[] = "a Hugging Face or MLX directory, a .gguf, a llama2.c .bin or an .ecq";
+constexpr char kModelHelp[] =
+    "a Hugging Face or MLX directory, a .gguf, a llama2.c .bin or an .ecq";
 
 CLI::Validator SizeValidator() {
   return CLI::Validator(
@@ -158,6 +159,31 @@ CLI::App* AddVerify(CLI::App& app, ecq::VerifyArgs& args) {
   return c;
 }
 
+CLI::App* AddUnpack(CLI::App& app, ecq::UnpackArgs& args) {
+  CLI::App* c = app.add_subcommand("unpack", "Lay an .ecq file out as a model directory");
+  c->add_option("FILE", args.file, "an .ecq file")->required();
+  c->add_option("-o,--output", args.output, "the directory to write")->required();
+  c->add_flag("--force", args.force, "write into a directory that is not empty");
+  c->footer(
+      "DIR/model.safetensors is the same file under another name; config.json and the tokenizer "
+      "lie "
+      "beside it,\nto be read or changed. 'ecq pack' makes one file again.\n\n"
+      "Example:\n  ecq unpack smollm2.ecq -o smollm2");
+  return c;
+}
+
+CLI::App* AddPack(CLI::App& app, ecq::PackArgs& args) {
+  CLI::App* c = app.add_subcommand("pack", "Make one .ecq file of an unpacked directory");
+  c->add_option("DIR", args.directory, "a directory that 'ecq unpack' made")->required();
+  c->add_option("-o,--output", args.output, "the .ecq file to write")->required();
+  c->add_flag("--force", args.force, "replace an existing file");
+  c->footer(
+      "Coded weights stay as they are; the side files become those of the directory: the ones that "
+      "were\nin the file, and new ones that end in .json, .jinja or .model.\n\n"
+      "Example:\n  ecq pack smollm2 -o smollm2.ecq");
+  return c;
+}
+
 int Fail(std::string_view message) {
   fmt::print(stderr, "ecq: {}\n", ecq::Printable(message));
   return kExitFailed;
@@ -180,11 +206,15 @@ struct CommandLine {
   ecq::EvalArgs eval;
   ecq::InspectArgs inspect;
   ecq::VerifyArgs verify;
+  ecq::UnpackArgs unpack;
+  ecq::PackArgs pack;
   CLI::App* quantize_command = AddQuantize(app, quantize);
   CLI::App* run_command = AddRun(app, run);
   CLI::App* eval_command = AddEval(app, eval);
   CLI::App* inspect_command = AddInspect(app, inspect);
   CLI::App* verify_command = AddVerify(app, verify);
+  CLI::App* unpack_command = AddUnpack(app, unpack);
+  CLI::App* pack_command = AddPack(app, pack);
 
   CommandLine() {
     app.name("ecq");
@@ -237,6 +267,8 @@ struct CommandLine {
     if (*run_command) return RunGenerate(run);
     if (*eval_command) return RunEval(eval);
     if (*inspect_command) return RunInspect(inspect);
+    if (*unpack_command) return RunUnpack(unpack);
+    if (*pack_command) return RunPack(pack);
     return RunVerify(verify);
   }
 };
