@@ -83,6 +83,18 @@ struct AnalyzeArgs {
   size_t threads = 0;
 };
 
+struct UnpackArgs {
+  std::string file;
+  std::string output;
+  bool force = false;
+};
+
+struct PackArgs {
+  std::string directory;
+  std::string output;
+  bool force = false;
+};
+
 // Each prints its result to standard output and progress to standard error.
 Status RunQuantize(const QuantizeArgs& args);
 Status RunGenerate(const RunArgs& args);
@@ -91,5 +103,7 @@ Status RunBench(const BenchArgs& args);
 Status RunInspect(const InspectArgs& args);
 Status RunVerify(const VerifyArgs& args);
 Status RunAnalyze(const AnalyzeArgs& args);
+Status RunUnpack(const UnpackArgs& args);
+Status RunPack(const PackArgs& args);
 
 }  // namespace ecq

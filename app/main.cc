@@ -25,7 +25,8 @@ constexpr int kExitUsage = 2;
 
 constexpr char kOutputFailed[] = "standard output: cannot write all of the result";
 
-constexpr char kModelHelp[] = "a Hugging Face directory, a .gguf, a llama2.c .bin or an .ecq";
+constexpr char kModelHelp[] =
+    "a Hugging Face or MLX directory, a .gguf, a llama2.c .bin or an .ecq";
 
 CLI::Validator SizeValidator() {
   return CLI::Validator(
@@ -241,6 +242,31 @@ CLI::App* AddMan(CLI::App& app) {
   return app.add_subcommand("man", "Print the manual page as troff")->group("");
 }
 
+CLI::App* AddUnpack(CLI::App& app, ecq::UnpackArgs& args) {
+  CLI::App* c = app.add_subcommand("unpack", "Lay an .ecq file out as a model directory");
+  c->add_option("FILE", args.file, "an .ecq file")->required();
+  c->add_option("-o,--output", args.output, "the directory to write")->required();
+  c->add_flag("--force", args.force, "write into a directory that is not empty");
+  c->footer(
+      "DIR/model.safetensors is the same file under another name; config.json and the tokenizer "
+      "lie "
+      "beside it,\nto be read or changed. 'ecq pack' makes one file again.\n\n"
+      "Example:\n  ecq unpack smollm2.ecq -o smollm2");
+  return c;
+}
+
+CLI::App* AddPack(CLI::App& app, ecq::PackArgs& args) {
+  CLI::App* c = app.add_subcommand("pack", "Make one .ecq file of an unpacked directory");
+  c->add_option("DIR", args.directory, "a directory that 'ecq unpack' made")->required();
+  c->add_option("-o,--output", args.output, "the .ecq file to write")->required();
+  c->add_flag("--force", args.force, "replace an existing file");
+  c->footer(
+      "Coded weights stay as they are; the side files become those of the directory: the ones that "
+      "were\nin the file, and new ones that end in .json, .jinja or .model.\n\n"
+      "Example:\n  ecq pack smollm2 -o smollm2.ecq");
+  return c;
+}
+
 int Fail(std::string_view message) {
   fmt::print(stderr, "ecq: {}\n", ecq::Printable(message));
   return kExitFailed;
@@ -265,6 +291,8 @@ struct CommandLine {
   ecq::InspectArgs inspect;
   ecq::VerifyArgs verify;
   ecq::AnalyzeArgs analyze;
+  ecq::UnpackArgs unpack;
+  ecq::PackArgs pack;
   CLI::App* quantize_command = AddQuantize(app, quantize);
   CLI::App* run_command = AddRun(app, run);
   CLI::App* eval_command = AddEval(app, eval);
@@ -275,6 +303,8 @@ struct CommandLine {
   std::string shell;
   CLI::App* completion_command = AddCompletion(app, shell);
   CLI::App* man_command = AddMan(app);
+  CLI::App* unpack_command = AddUnpack(app, unpack);
+  CLI::App* pack_command = AddPack(app, pack);
 
   CommandLine() {
     app.name("ecq");
@@ -341,6 +371,8 @@ struct CommandLine {
     if (*bench_command) return RunBench(bench);
     if (*inspect_command) return RunInspect(inspect);
     if (*analyze_command) return RunAnalyze(analyze);
+    if (*unpack_command) return RunUnpack(unpack);
+    if (*pack_command) return RunPack(pack);
     return RunVerify(verify);
   }
 };

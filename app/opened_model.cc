@@ -1,5 +1,7 @@
 #include "app/opened_model.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "app/ecq_source.h"
@@ -39,6 +41,12 @@ Result<OpenedModel> OpenedModel::Open(const std::filesystem::path& path) {
     model.file_bytes_ = model.ecq_->file_bytes();
     ECQ_TRY(model.source_, MakeEcqSource(*model.ecq_, model.path_));
     return model;
+  }
+  if (EcqFile::Open(path / kUnpackedWeights).ok()) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("{}: an unpacked .ecq file; give {}/{}, or make one file of it with "
+                             "'ecq pack'",
+                             path.string(), path.string(), kUnpackedWeights)};
   }
   ECQ_TRY(model.source_, OpenModelSource(path));
   for (const std::string& file : model.source_->weight_paths()) {

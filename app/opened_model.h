@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ecq/base/result.h"
@@ -16,9 +17,13 @@
 
 namespace ecq {
 
+// The .ecq in a directory that `ecq unpack` made, where other tools look for weights.
+inline constexpr std::string_view kUnpackedWeights = "model.safetensors";
+
 class OpenedModel {
  public:
-  // Errors: those of OpenModelSource() and EcqFile::Open().
+  // Errors: those of OpenModelSource() and EcqFile::Open(); kInvalidArgument for a directory that
+  // `ecq unpack` made: its side files may differ from those inside the .ecq.
   static Result<OpenedModel> Open(const std::filesystem::path& path);
 
   const std::string& path() const { return path_; }

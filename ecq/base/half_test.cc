@@ -109,5 +109,23 @@ TEST(BFloat16Test, IsTheUpperHalfOfAFloat) {
   }
 }
 
+TEST(BFloat16Test, FromFloatRoundsToNearestEven) {
+  for (uint32_t i = 0; i < kNumHalves; ++i) {
+    const auto half = static_cast<uint16_t>(i);
+    if (std::isnan(BFloat16ToFloat(half))) {
+      ASSERT_TRUE(std::isnan(BFloat16ToFloat(FloatToBFloat16(BFloat16ToFloat(half)))));
+      continue;
+    }
+    ASSERT_EQ(FloatToBFloat16(BFloat16ToFloat(half)), half);
+    if ((half & 0x7fff) == 0x7f80) continue;
+    // Half way to the next one, and one bit below and above that.
+    const auto up = static_cast<uint16_t>(half + 1);
+    ASSERT_EQ(FloatToBFloat16(std::bit_cast<float>(i << 16 | 0x7fffu)), half);
+    ASSERT_EQ(FloatToBFloat16(std::bit_cast<float>(i << 16 | 0x8000u)), half % 2 == 0 ? half : up);
+    ASSERT_EQ(FloatToBFloat16(std::bit_cast<float>(i << 16 | 0x8001u)), up);
+  }
+  EXPECT_TRUE(std::isnan(BFloat16ToFloat(FloatToBFloat16(std::bit_cast<float>(0x7f800001u)))));
+}
+
 }  // namespace
 }  // namespace ecq

@@ -86,7 +86,76 @@ void DequantizeQ8_0(const uint8_t* in, size_t n, float* out) {
   }
 }
 
+// Values of the 4-bit codes of IQ4_NL and IQ4_XS.
+constexpr std::array<float, 16> kIQ4Values{-127, -104, -83, -65, -49, -35, -22, -10,
+                                           1,    13,   25,  38,  53,  69,  89,  113};
+
+// One run of 32 weights: 16 low nibbles, then 16 high nibbles.
+void DequantizeIQ4Run(const uint8_t* nibbles, float scale, float* out) {
+  for (int j = 0; j < 16; ++j) {
+    out[j] = scale * kIQ4Values[nibbles[j] & 15];
+    out[j + 16] = scale * kIQ4Values[nibbles[j] >> 4];
+  }
+}
+
+// {f16 d, nibbles[16]}: d * value
+void DequantizeIQ4_NL(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 18, out += 32) DequantizeIQ4Run(in + 2, LoadHalf(in), out);
+}
+
 // Formats of 256 weights ("super-blocks").
+
+// Q2_K and Q3_K keep two bits of each weight alike: each half of 128 weights is four runs of 32;
+// run r takes bits 2r and 2r + 1 of the 32 bytes of its half. `weight` is 0 to 255.
+int TwoBits(const uint8_t* low, int weight) {
+  return low[32 * (weight / 128) + weight % 32] >> 2 * (weight % 128 / 32) & 3;
+}
+
+// {nibble pairs scales[16], low[64], f16 d, f16 dmin}: (d * scale) * q - dmin * min, per 16 weights
+// a scale in the low and a minimum in the high nibble.
+void DequantizeQ2_K(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 84, out += 256) {
+    const float d = LoadHalf(in + 80);
+    const float dmin = LoadHalf(in + 82);
+    for (int i = 0; i < 256; ++i) {
+      const int packed = in[i / 16];
+      const float scale = d * static_cast<float>(packed & 15);
+      const float min = dmin * static_cast<float>(packed >> 4);
+      out[i] = scale * static_cast<float>(TwoBits(in + 16, i)) - min;
+    }
+  }
+}
+
+// Six-bit scale of sub-block j (0 to 15) from the 12 packed bytes of Q3_K.
+int SubBlockScale(const uint8_t* packed, int j) {
+  return (packed[j % 8] >> 4 * (j / 8) & 15) | (packed[8 + j % 4] >> 2 * (j / 4) & 3) << 4;
+}
+
+// {high[32], low[64], scales[12], f16 d}: (d * (scale - 32)) * q, one scale per 16 weights. Bit r
+// of high[l] belongs to weight l of the r-th run of 32; where it is clear, q is 4 less.
+void DequantizeQ3_K(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 110, out += 256) {
+    const float d = LoadHalf(in + 108);
+    for (int i = 0; i < 256; ++i) {
+      const float scale = d * static_cast<float>(SubBlockScale(in + 96, i / 16) - 32);
+      const int high = in[i % 32] >> (i / 32) & 1;
+      out[i] = scale * static_cast<float>(TwoBits(in + 32, i) + 4 * high - 4);
+    }
+  }
+}
+
+// {f16 d, u16 scales_high, scales_low[4], nibbles[128]}: (d * (scale - 32)) * value, per 32
+// weights.
+void DequantizeIQ4_XS(const uint8_t* in, size_t n, float* out) {
+  for (; n > 0; --n, in += 136, out += 256) {
+    const float d = LoadHalf(in);
+    const int scales_high = LoadLe<uint16_t>(in + 2);
+    for (int j = 0; j < 8; ++j) {
+      const int scale = (in[4 + j / 2] >> 4 * (j % 2) & 15) | (scales_high >> 2 * j & 3) << 4;
+      DequantizeIQ4Run(in + 8 + 16 * j, d * static_cast<float>(scale - 32), out + 32 * j);
+    }
+  }
+}
 
 // Six-bit scale and minimum of sub-block j (0 to 7) from the 12 packed bytes of Q4_K and Q5_K.
 struct ScaleMin {
@@ -163,7 +232,7 @@ void DequantizeQ6_K(const uint8_t* in, size_t n, float* out) {
   }
 }
 
-constexpr std::array<GgmlType, 11> kTypes{{
+constexpr std::array<GgmlType, 15> kTypes{{
     {0, "F32", 1, 4, DequantizeF32},
     {1, "F16", 1, 2, DequantizeF16},
     {30, "BF16", 1, 2, DequantizeBF16},
@@ -172,20 +241,24 @@ constexpr std::array<GgmlType, 11> kTypes{{
     {6, "Q5_0", 32, 22, DequantizeQ5_0},
     {7, "Q5_1", 32, 24, DequantizeQ5_1},
     {8, "Q8_0", 32, 34, DequantizeQ8_0},
+    {20, "IQ4_NL", 32, 18, DequantizeIQ4_NL},
+    {10, "Q2_K", 256, 84, DequantizeQ2_K},
+    {11, "Q3_K", 256, 110, DequantizeQ3_K},
     {12, "Q4_K", 256, 144, DequantizeQ4_K},
     {13, "Q5_K", 256, 176, DequantizeQ5_K},
     {14, "Q6_K", 256, 210, DequantizeQ6_K},
+    {23, "IQ4_XS", 256, 136, DequantizeIQ4_XS},
 }};
 
 struct TypeName {
   uint32_t id;
   std::string_view name;
 };
-constexpr std::array<TypeName, 23> kUnreadTypes{{
-    {9, "Q8_1"},     {10, "Q2_K"},  {11, "Q3_K"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"},
-    {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"},
-    {24, "I8"},      {25, "I16"},   {26, "I32"},    {27, "I64"},   {28, "F64"},     {29, "IQ1_M"},
-    {34, "TQ1_0"},   {35, "TQ2_0"}, {39, "MXFP4"},  {40, "NVFP4"}, {41, "Q1_0"},
+constexpr std::array<TypeName, 19> kUnreadTypes{{
+    {9, "Q8_1"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
+    {19, "IQ1_S"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {24, "I8"},     {25, "I16"},
+    {26, "I32"},   {27, "I64"},   {28, "F64"},     {29, "IQ1_M"},  {34, "TQ1_0"},
+    {35, "TQ2_0"}, {39, "MXFP4"}, {40, "NVFP4"},   {41, "Q1_0"},
 }};
 
 }  // namespace

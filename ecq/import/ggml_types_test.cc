@@ -41,7 +41,7 @@ TEST_P(GgmlTypesTest, IsBitEqualToTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AllTypes, GgmlTypesTest,
-                         ::testing::Values(0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 30),
+                         ::testing::Values(0, 1, 2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23, 30),
                          [](const auto& test) { return GgmlTypeName(test.param); });
 
 TEST(GgmlTypeNamesTest, NamesReadAndUnreadTypes) {
@@ -49,7 +49,9 @@ TEST(GgmlTypeNamesTest, NamesReadAndUnreadTypes) {
   EXPECT_EQ(GgmlTypeName(17), "IQ2_XS");
   EXPECT_EQ(GgmlTypeName(0xffffffffu), "type 4294967295");
   EXPECT_EQ(FindGgmlType(17), nullptr);
-  EXPECT_EQ(KnownGgmlTypes(), "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K");
+  EXPECT_EQ(
+      KnownGgmlTypes(),
+      "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS");
 }
 
 }  // namespace

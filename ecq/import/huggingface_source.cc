@@ -10,8 +10,11 @@
 #include <set>
 #include <system_error>
 #include <utility>
+#include <variant>
 
 #include "ecq/base/mapped_file.h"
+#include "ecq/import/quantization_config.h"
+#include "ecq/import/quantized_checkpoint.h"
 #include "ecq/import/text.h"
 #include "ecq/tensor/safetensors.h"
 
@@ -114,6 +117,29 @@ class HuggingFaceSource final : public ModelSource {
     for (const std::string_view name : kSideFiles) {
       if (name != "config.json") ECQ_RETURN_IF_ERROR(AddSideFile(name));
     }
+    ECQ_RETURN_IF_ERROR(AddShards());
+    return MakeTensors();
+  }
+
+  std::string_view kind() const override {
+    return quantization_ ? quantization_->method_name() : "huggingface";
+  }
+  const std::vector<SourceTensor>& tensors() const override { return tensors_; }
+  const std::vector<SideFile>& side_files() const override { return side_files_; }
+  const std::vector<std::string>& weight_paths() const override { return weight_paths_; }
+
+  Status ReadF32(size_t index, std::span<float> out) const override {
+    if (index >= data_.size()) {
+      return Fail(ErrorCode::kInvalidArgument, directory_, fmt::format("no tensor {}", index));
+    }
+    const Status status = Convert(index, out);
+    if (status.ok()) return status;
+    return Fail(status.error().code, directory_,
+                fmt::format("tensor {}: {}", tensors_[index].name, status.error().message));
+  }
+
+ private:
+  Status AddShards() {
     const fs::path single = directory_ / "model.safetensors";
     const fs::path index_path = directory_ / "model.safetensors.index.json";
     if (IsRegularFile(index_path)) {
@@ -128,22 +154,43 @@ class HuggingFaceSource final : public ModelSource {
                 "expected model.safetensors or model.safetensors.index.json in this directory");
   }
 
-  std::string_view kind() const override { return "huggingface"; }
-  const std::vector<SourceTensor>& tensors() const override { return tensors_; }
-  const std::vector<SideFile>& side_files() const override { return side_files_; }
-  const std::vector<std::string>& weight_paths() const override { return weight_paths_; }
-
-  Status ReadF32(size_t index, std::span<float> out) const override {
-    if (index >= views_.size()) {
-      return Fail(ErrorCode::kInvalidArgument, directory_, fmt::format("no tensor {}", index));
+  // Needs config.json and the tensors of all shards.
+  Status MakeTensors() {
+    if (quantization_) {
+      ECQ_TRY(std::vector<CheckpointTensor> combined,
+              CombineQuantizedTensors(stored_, *quantization_, directory_.string()));
+      for (CheckpointTensor& tensor : combined) AddTensor(std::move(tensor));
+      return OkStatus();
     }
-    Status status = ConvertToF32(views_[index], out);
-    if (status.ok()) return status;
-    return Fail(status.error().code, directory_,
-                fmt::format("tensor {}: {}", tensors_[index].name, status.error().message));
+    for (const SafetensorsEntry& entry : stored_) {
+      if (entry.name.ends_with(".qweight")) {
+        return Fail(ErrorCode::kBadLayout, directory_,
+                    fmt::format("tensor {} is quantized, but config.json has no "
+                                "quantization_config, which says how",
+                                Json(entry.name).dump()));
+      }
+      AddTensor(DenseTensor(entry));
+    }
+    return OkStatus();
   }
 
- private:
+  void AddTensor(CheckpointTensor tensor) {
+    tensors_.push_back(std::move(tensor.description));
+    data_.push_back(std::move(tensor.data));
+  }
+
+  Status Convert(size_t index, std::span<float> out) const {
+    if (const auto* view = std::get_if<TensorView>(&data_[index])) return ConvertToF32(*view, out);
+    const auto& matrix = std::get<IntegerMatrix>(data_[index]);
+    const uint64_t size = NumElements(matrix.shape()).value_or(0);
+    if (out.size() != size) {
+      return Error{ErrorCode::kInvalidArgument,
+                   fmt::format("expected {} elements of output, got {}", size, out.size())};
+    }
+    matrix.Dequantize(out);
+    return OkStatus();
+  }
+
   Status ReadConfig() {
     const fs::path path = directory_ / "config.json";
     if (!IsRegularFile(path)) {
@@ -151,12 +198,10 @@ class HuggingFaceSource final : public ModelSource {
                   "no config.json: expected a Hugging Face model directory");
     }
     ECQ_RETURN_IF_ERROR(AddSideFile("config.json"));
-    ECQ_TRY(const Json config, ParseObject(side_files_.back().contents, path));
-    if (config.contains("quantization_config")) {
-      return Fail(ErrorCode::kUnsupportedType, path,
-                  "quantization_config: the weights are already quantized; import the "
-                  "unquantized model");
-    }
+    ECQ_RETURN_IF_ERROR(ParseObject(side_files_.back().contents, path));
+    std::string& contents = side_files_.back().contents;
+    ECQ_TRY(quantization_, ParseQuantizationConfig(contents, path.string()));
+    if (quantization_) contents = ConfigWithoutQuantization(contents);
     return OkStatus();
   }
 
@@ -194,9 +239,7 @@ class HuggingFaceSource final : public ModelSource {
                     fmt::format("holds tensor {}, which the index does not place here",
                                 Json(entry.name).dump()));
       }
-      tensors_.push_back({entry.name, entry.view.shape, std::string(DTypeName(entry.view.dtype)),
-                          entry.view.bytes.size()});
-      views_.push_back(entry.view);
+      stored_.push_back(entry);
     }
     weight_paths_.push_back(file.path());
     files_.push_back(std::move(file));
@@ -206,8 +249,10 @@ class HuggingFaceSource final : public ModelSource {
   fs::path directory_;
   std::vector<MappedFile> files_;
   std::vector<std::string> weight_paths_;
-  std::vector<SourceTensor> tensors_;
-  std::vector<TensorView> views_;  // parallel to tensors_
+  std::optional<QuantizationConfig> quantization_;
+  std::vector<SafetensorsEntry> stored_;                       // the tensors of all shards
+  std::vector<SourceTensor> tensors_;                          // what they stand for
+  std::vector<std::variant<TensorView, IntegerMatrix>> data_;  // parallel to tensors_
   std::vector<SideFile> side_files_;
 };
 

@@ -9,8 +9,10 @@
 namespace ecq {
 
 // config.json, model.safetensors or the shards of model.safetensors.index.json, tokenizer files.
+// Integer checkpoints of MLX, AWQ and GPTQ are presented as the dense model: "<path>.weight" in
+// [out, in] layout, config.json without its quantization keys.
 // Errors: kNotFound (config.json, weights or a shard), kBadHeader and kBadLayout (JSON, index),
-// kUnsupportedType (already quantized), and those of Safetensors::Parse.
+// those of ParseQuantizationConfig, CombineQuantizedTensors and Safetensors::Parse.
 Result<std::unique_ptr<ModelSource>> OpenHuggingFace(const std::filesystem::path& directory);
 
 }  // namespace ecq

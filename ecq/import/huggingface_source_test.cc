@@ -100,7 +100,7 @@ TEST(HuggingFaceSourceTest, BadConfigs) {
   }
   dir.Write("config.json", std::string(100000, '['));
   EXPECT_EQ(ErrorOf(dir), ErrorCode::kBadHeader);
-  dir.Write("config.json", R"({"quantization_config":{"quant_method":"awq"}})");
+  dir.Write("config.json", R"({"quantization_config":{"quant_method":"fp8"}})");
   EXPECT_EQ(ErrorOf(dir), ErrorCode::kUnsupportedType);
 }
 

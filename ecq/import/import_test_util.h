@@ -1,6 +1,8 @@
-// What the importer tests share: a temporary directory, file contents and a GGUF writer.
+// What the importer tests share: a temporary directory, file contents, GGUF and safetensors
+// writers.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -159,6 +161,34 @@ class GgufBuilder {
   ByteWriter data_;
   uint64_t num_values_ = 0;
   uint64_t num_tensors_ = 0;
+};
+
+// Writes a safetensors file.
+class SafetensorsBuilder {
+ public:
+  SafetensorsBuilder& Tensor(std::string_view name, std::string_view dtype,
+                             const std::vector<uint64_t>& shape, const std::vector<uint8_t>& data) {
+    header_ += fmt::format(R"({}"{}":{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
+                           header_.empty() ? "" : ",", name, dtype, fmt::join(shape, ","),
+                           data_.bytes().size(), data_.bytes().size() + data.size());
+    data_.PutBytes(data);
+    return *this;
+  }
+  // Filled with zeros; four bytes per element.
+  SafetensorsBuilder& Words(std::string_view name, std::string_view dtype,
+                            const std::vector<uint64_t>& shape) {
+    size_t size = 4;
+    for (const uint64_t d : shape) size *= d;
+    return Tensor(name, dtype, shape, std::vector<uint8_t>(size));
+  }
+  std::vector<uint8_t> Build() const {
+    ByteWriter file;
+    return file.PutString("{" + header_ + "}").PutBytes(data_.bytes()).bytes();
+  }
+
+ private:
+  std::string header_;
+  ByteWriter data_;
 };
 
 inline const std::string* FindSideFile(const ModelSource& source, std::string_view name) {

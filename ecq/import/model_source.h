@@ -35,7 +35,8 @@ class ModelSource {
  public:
   virtual ~ModelSource() = default;
 
-  virtual std::string_view kind() const = 0;  // "huggingface", "gguf" or "llama2.c"
+  // "huggingface", "mlx", "awq", "gptq", "gguf" or "llama2.c"
+  virtual std::string_view kind() const = 0;
   virtual const std::vector<SourceTensor>& tensors() const = 0;      // in the model's own order
   virtual const std::vector<SideFile>& side_files() const = 0;       // config.json is always there
   virtual const std::vector<std::string>& weight_paths() const = 0;  // the files that hold weights
@@ -45,7 +46,7 @@ class ModelSource {
   virtual Status ReadF32(size_t index, std::span<float> out) const = 0;
 };
 
-// Opens a Hugging Face directory, a .gguf file or a llama2.c .bin (its tokenizer beside it).
+// Opens a Hugging Face or MLX directory, a .gguf file or a llama2.c .bin (its tokenizer beside it).
 // Errors: kNotFound, kBadMagic for none of these, and those of the format at hand.
 Result<std::unique_ptr<ModelSource>> OpenModelSource(const std::filesystem::path& path);
 

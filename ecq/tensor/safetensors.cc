@@ -26,14 +26,19 @@ struct RawEntry {
 };
 
 // {"name": {"dtype": string, "shape": [unsigned...], "data_offsets": [unsigned, unsigned]}, ...,
-//  "__metadata__": {string: string, ...}}. Every callback that returns false has set error().
+//  "__metadata__": {string: string, ...} or null}. Every callback that returns false has set
+//  error().
 class HeaderHandler final : public nlohmann::json_sax<Json> {
  public:
   std::vector<RawEntry>& entries() { return entries_; }
   Metadata& metadata() { return metadata_; }
   const std::string& error() const { return error_; }
 
-  bool null() override { return Fail("unexpected null"); }
+  // MLX writes "__metadata__": null for none.
+  bool null() override {
+    if (state_ != State::kRoot || key_ != "__metadata__") return Fail("unexpected null");
+    return !std::exchange(seen_metadata_, true) || Fail("duplicate __metadata__");
+  }
   bool boolean(bool) override { return Fail("unexpected boolean"); }
   bool number_integer(number_integer_t) override { return Fail("unexpected negative number"); }
   bool number_float(number_float_t, const string_t&) override {

@@ -39,7 +39,7 @@ class Safetensors {
   const std::vector<SafetensorsEntry>& tensors() const { return tensors_; }
   // Nothing if there is no such tensor. O(log n).
   const SafetensorsEntry* Find(std::string_view name) const;
-  // The "__metadata__" object.
+  // The "__metadata__" object; empty if the file has none.
   const std::map<std::string, std::string, std::less<>>& metadata() const { return metadata_; }
   // Offset in the file where the data section starts.
   uint64_t data_offset() const { return data_offset_; }

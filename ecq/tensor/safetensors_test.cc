@@ -44,6 +44,7 @@ TEST(SafetensorsTest, ReadsNamesShapesAndUnalignedData) {
 
 TEST(SafetensorsTest, AcceptsNoTensorsAndEmptyTensors) {
   EXPECT_TRUE(Safetensors::Parse(MakeFile("{}", 0), "f").ok());
+  EXPECT_TRUE(Safetensors::Parse(MakeFile(R"({"__metadata__":null})", 0), "f").ok());
   const auto file = MakeFile(R"({"z":{"dtype":"F32","shape":[0,4],"data_offsets":[4,4]},)"
                              R"("e":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},)"
                              R"("x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
@@ -135,6 +136,8 @@ INSTANTIATE_TEST_SUITE_P(
         Hostile{"MetadataTwice", R"({"__metadata__":{},"__metadata__":{}})", 0, kHeader},
         Hostile{"MetadataKeyTwice", R"({"__metadata__":{"a":"","a":""}})", 0, kHeader},
         Hostile{"TensorIsString", R"({"x":"F32"})", 0, kHeader},
+        Hostile{"MetadataNullTwice", R"({"__metadata__":null,"__metadata__":{}})", 0, kHeader},
+        Hostile{"NullInMetadata", R"({"__metadata__":{"a":null}})", 0, kHeader},
         Hostile{"TensorIsNull", R"({"x":null})", 0, kHeader},
         Hostile{"DuplicateName", Two("[0,4]", "x", "[4,8]"), 8, kHeader},
         Hostile{"DuplicateDtype",

@@ -77,14 +77,15 @@ def read_safetensors(path):
 
 
 def write_safetensors(path, tensors):
-    """`tensors`: {name: (shape, bytes of f32)}"""
+    """`tensors`: {name: (shape, bytes)} of f32, or {name: (shape, bytes, dtype)}"""
     header, offset = {}, 0
-    for name, (shape, data) in tensors.items():
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + len(data)]}
+    for name, (shape, data, *dtype) in tensors.items():
+        header[name] = {"dtype": dtype[0] if dtype else "F32", "shape": shape,
+                        "data_offsets": [offset, offset + len(data)]}
         offset += len(data)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    body = b"".join(data for _, data in tensors.values())
+    body = b"".join(data for _, data, *_ in tensors.values())
     pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + body)
 
 
@@ -135,6 +136,28 @@ def stories_tensors():
     return config, tensors
 
 
+def to_f32(values):
+    """Rounded to the nearest f32."""
+    return struct.unpack(f"<{len(values)}f", struct.pack(f"<{len(values)}f", *values))
+
+
+def mlx_quantized(data, shape, bits, group):
+    """An f32 matrix as MLX stores it, bits 4 or 8: ((words, scales, biases) as tensors, the f32 bytes that they mean)."""
+    values = struct.unpack(f"<{len(data) // 4}f", data)
+    packed, scales, biases, meant = bytearray(), [], [], []
+    for at in range(0, len(values), group):
+        part = values[at:at + group]
+        scale, bias = to_f32([(max(part) - min(part)) / (2**bits - 1), min(part)])
+        levels = [min(2**bits - 1, max(0, round((v - bias) / scale))) for v in part]
+        scales.append(scale)
+        biases.append(bias)
+        meant.extend(p + bias for p in to_f32([scale * q for q in levels]))
+        packed += bytes(levels) if bits == 8 else bytes(a | b << 4 for a, b in zip(levels[::2], levels[1::2]))
+    rows, columns = shape
+    side = [([rows, columns // group], struct.pack(f"<{len(v)}f", *v)) for v in (scales, biases)]
+    return (([rows, columns * bits // 32], bytes(packed), "U32"), *side), struct.pack(f"<{len(meant)}f", *meant)
+
+
 def byte_level_tokenizer():
     """A tokenizer.json with one token for each byte and two merges."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -168,7 +191,7 @@ def write_huggingface(folder, config, tensors, tokenizer=None, shards=1):
         part = {n: tensors[n] for n in names[s * len(names) // shards:(s + 1) * len(names) // shards]}
         write_safetensors(folder / file, part)
         weight_map.update({n: file for n in part})
-    total = sum(len(data) for _, data in tensors.values())
+    total = sum(len(data) for _, data, *_ in tensors.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     return str(folder)

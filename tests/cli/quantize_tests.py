@@ -122,6 +122,39 @@ class SourceTest(CliTest):
         self.ecq("eval", coded, *EVAL)
         self.assert_fails(1, ["tokenizer"], "run", coded, "-p", "x")
 
+    def test_mlx_directories(self):
+        config, tensors = cli_util.stories_tensors()
+        packed, meant = {}, {}
+        quantization = {"group_size": 32, "bits": 4, "model.embed_tokens": {"group_size": 64, "bits": 8}}
+        for name, (shape, data) in tensors.items():
+            meant[name] = packed[name] = (shape, data)
+            if len(shape) != 2 or shape[1] % 64 != 0:  # norms, and matrices with 172 inputs
+                continue
+            path = name.removesuffix(".weight")
+            bits, group = (8, 64) if path in quantization else (4, 32)
+            parts, values = cli_util.mlx_quantized(data, shape, bits, group)
+            meant[name] = (shape, values)
+            packed.update({f"{path}.{part}": p for part, p in zip(("weight", "scales", "biases"), parts)})
+        mlx = cli_util.write_huggingface(
+            self.path("mlx"), {**config, "quantization": quantization, "quantization_config": quantization},
+            packed, cli_util.byte_level_tokenizer(), shards=2)
+        dense = cli_util.write_huggingface(self.path("dense"), config, meant)
+        files = [self.quantize(f"{i}.ecq", "--bpw", "5", source=s) for i, s in enumerate((mlx, dense))]
+        self.assertEqual(*(payloads(f) for f in files))
+        self.assertEqual(self.ecq_json("inspect", files[0])["source"]["kind"], "mlx")
+        for file, source in zip(files, (dense, mlx)):
+            self.ecq("verify", file, "--against", source)
+        perplexities = [self.ecq_json("eval", m, *EVAL)["perplexity"] for m in (mlx, MODEL)]
+        self.assertAlmostEqual(perplexities[0] / perplexities[1], 1, delta=0.1)
+        self.assertTrue(self.ecq("run", files[0], "-p", "the", "-n", "4").startswith("the"))
+
+    def test_quantized_checkpoints_that_are_not_read_are_named(self):
+        config, tensors = cli_util.stories_tensors()
+        quantization = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+        source = cli_util.write_huggingface(self.path("bnb"), {**config, "quantization_config": quantization},
+                                            tensors)
+        self.assert_fails(1, ["bitsandbytes", "awq", "gptq", "MLX"], "quantize", source, "-o", self.path("m.ecq"))
+
     def test_an_ecq_file_is_a_source(self):
         six = self.quantize("six.ecq", "--bpw", "6")
         four = self.quantize("four.ecq", "--bpw", "4", source=six)
