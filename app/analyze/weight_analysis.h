@@ -2,6 +2,7 @@
 // rate that ECQ needs for the same error. Links the quantizers with the codecs.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string_view>
@@ -16,6 +17,9 @@ namespace ecq {
 
 // One bit per weight is worth this much at a fine step.
 inline constexpr double kDbPerBit = 6.020599913279624;  // 20 log10(2)
+
+// The fewest bits per weight at which independent Gaussian weights can have this ratio.
+inline double GaussianBoundBits(double snr_db) { return std::max(0.0, snr_db / kDbPerBit); }
 
 // An error of zero counts as this signal-to-noise ratio.
 inline constexpr double kExactSnrDb = 200;

@@ -78,6 +78,7 @@ class AnalyzeTest(CliTest):
         order = [entropies[k]["tensor-minmax4"]["entropy_bits"]
                  for k in ("gaussian", "laplace", "student5")]
         self.assertEqual(order, sorted(order, reverse=True))
+        self.assertTrue(all(g["bound_bits"] >= 0 for g in entropies["student5"].values()))
 
     def test_needs_no_decoder_config(self):
         rng = random.Random(1)
