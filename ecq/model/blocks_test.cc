@@ -7,8 +7,8 @@
 #include "ecq/base/rng.h"
 #include "ecq/kernels/cpu_target.h"
 #include "ecq/model/attention.h"
+#include "ecq/model/norm.h"
 #include "ecq/model/random_weights_for_test.h"
-#include "ecq/model/rms_norm.h"
 #include "ecq/model/rope.h"
 
 namespace ecq {
@@ -45,7 +45,10 @@ TEST(Rope, RotatesHalfSplitPairs) {
   ThreadPool pool(2);
   const size_t t = 7, heads = 3, head_dim = 10, first = 500;
   const double theta = 10000;
-  const RopeTable rope(first + t, head_dim, theta);
+  RopeConfig config;
+  config.theta = theta;
+  config.dims = head_dim;
+  const RopeTable rope(first + t, head_dim, config);
   const auto x = RandomVector(rng, t * heads * head_dim);
   auto rotated = x;
   rope.Rotate(pool, first, t, heads, rotated.data());

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "ecq/model/architecture.h"
+
 namespace ecq {
 namespace {
 
@@ -38,8 +40,8 @@ TEST(ModelConfig, ReadsLlama) {
   EXPECT_EQ(config->kv_size(), 192u);
   EXPECT_EQ(config->vocab_size, 49152u);
   EXPECT_EQ(config->max_positions, 8192u);
-  EXPECT_EQ(config->rms_norm_eps, 1e-5);
-  EXPECT_EQ(config->rope_theta, 100000);
+  EXPECT_EQ(config->norm_eps, 1e-5);
+  EXPECT_EQ(config->rope.theta, 100000);
   EXPECT_TRUE(config->tie_word_embeddings);
   EXPECT_FALSE(config->qkv_bias);
   EXPECT_FALSE(config->attention_output_bias);
@@ -55,8 +57,8 @@ TEST(ModelConfig, AppliesDefaults) {
   ASSERT_TRUE(config.ok()) << config.error().message;
   EXPECT_EQ(config->num_kv_heads, 4u);
   EXPECT_EQ(config->max_positions, 2048u);
-  EXPECT_EQ(config->rope_theta, 10000);
-  EXPECT_EQ(config->rms_norm_eps, 1e-6);
+  EXPECT_EQ(config->rope.theta, 10000);
+  EXPECT_EQ(config->norm_eps, 1e-6);
   EXPECT_FALSE(config->tie_word_embeddings);
   EXPECT_TRUE(config->qkv_bias) << "Qwen2 always has these";
   EXPECT_FALSE(config->attention_output_bias);
@@ -72,8 +74,30 @@ TEST(ModelConfig, ReadsVariants) {
   const auto rope = ParseModelConfig(
       Llama(R"(, "rope_parameters": {"rope_type": "default", "rope_theta": 5000})"));
   ASSERT_TRUE(rope.ok());
-  EXPECT_EQ(rope->rope_theta, 5000);
+  EXPECT_EQ(rope->rope.theta, 5000);
   EXPECT_TRUE(ParseModelConfig(Llama(R"(, "rope_scaling": {"type": "default"})")).ok());
+}
+
+TEST(ModelConfig, MistralHasAWindowUnlessItIsNull) {
+  const std::string mistral = R"(, "architectures": ["MistralForCausalLM"])";
+  EXPECT_EQ(ParseModelConfig(Llama(mistral))->window(29), 4096u);
+  EXPECT_EQ(ParseModelConfig(Llama(mistral + R"(, "sliding_window": 100)"))->window(0), 100u);
+  EXPECT_EQ(ParseModelConfig(Llama(mistral + R"(, "sliding_window": null)"))->window(0), 0u);
+  EXPECT_EQ(CodeOf(Llama(mistral + R"(, "sliding_window": 0)")), ErrorCode::kBadHeader);
+}
+
+TEST(ModelConfig, EncodersCanBeQuantizedButNotRun) {
+  const std::string bert = R"({"architectures": ["BertModel"], "hidden_size": 384})";
+  EXPECT_TRUE(CheckQuantizable(bert).ok());
+  const auto config = ParseModelConfig(bert);
+  ASSERT_FALSE(config.ok());
+  EXPECT_EQ(config.error().code, ErrorCode::kUnsupportedArchitecture);
+  EXPECT_NE(config.error().message.find("BertModel is an encoder"), std::string::npos);
+
+  EXPECT_TRUE(CheckQuantizable(Llama()).ok());
+  EXPECT_EQ(CheckQuantizable(R"({"architectures": ["MambaForCausalLM"]})").error().code,
+            ErrorCode::kUnsupportedArchitecture);
+  EXPECT_EQ(CheckQuantizable("{}").error().code, ErrorCode::kBadHeader);
 }
 
 TEST(ModelConfig, RefusesUnknownArchitecturesByName) {
@@ -88,15 +112,15 @@ TEST(ModelConfig, RefusesUnknownArchitecturesByName) {
 
 TEST(ModelConfig, RefusesFeaturesThatItDoesNotCompute) {
   for (const char* changes :
-       {R"(, "rope_scaling": {"rope_type": "llama3", "factor": 32})",
-        R"(, "rope_scaling": {"type": "linear", "factor": 2})",
+       {R"(, "rope_scaling": {"rope_type": "yarn", "factor": 32})",
+        R"(, "rope_scaling": {"type": "dynamic", "factor": 2})",
         R"(, "rope_parameters": {"rope_type": "yarn"})", R"(, "hidden_act": "gelu")",
-        R"(, "mlp_bias": true)", R"(, "use_sliding_window": true)"}) {
+        R"(, "use_sliding_window": true)"}) {
     EXPECT_EQ(CodeOf(Llama(changes)), ErrorCode::kUnsupportedArchitecture) << changes;
   }
-  EXPECT_NE(ParseModelConfig(Llama(R"(, "rope_scaling": {"rope_type": "llama3"})"))
+  EXPECT_NE(ParseModelConfig(Llama(R"(, "rope_scaling": {"rope_type": "yarn"})"))
                 .error()
-                .message.find("llama3"),
+                .message.find("yarn"),
             std::string::npos);
 }
 

@@ -52,8 +52,7 @@ class NaiveModel {
     for (const double v : x) sum += v * v;
     Vector out(x.size());
     for (size_t i = 0; i < x.size(); ++i) {
-      out[i] =
-          x[i] / std::sqrt(sum / static_cast<double>(x.size()) + c_.rms_norm_eps) * w_.at(name)[i];
+      out[i] = x[i] / std::sqrt(sum / static_cast<double>(x.size()) + c_.norm_eps) * w_.at(name)[i];
     }
     return out;
   }
@@ -64,7 +63,7 @@ class NaiveModel {
       for (size_t i = 0; i < half; ++i) {
         const double angle =
             static_cast<double>(position) *
-            std::pow(c_.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
+            std::pow(c_.rope.theta, -static_cast<double>(i) / static_cast<double>(half));
         const double a = x[at + i], b = x[at + i + half];
         x[at + i] = a * std::cos(angle) - b * std::sin(angle);
         x[at + i + half] = b * std::cos(angle) + a * std::sin(angle);
