@@ -38,4 +38,11 @@ inline uint16_t FloatToHalf(float f) {
 
 inline float BFloat16ToFloat(uint16_t b) { return std::bit_cast<float>(uint32_t{b} << 16); }
 
+// Rounds to nearest, ties to even; NaN stays NaN.
+inline uint16_t FloatToBFloat16(float f) {
+  const uint32_t bits = std::bit_cast<uint32_t>(f);
+  if (f != f) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
 }  // namespace ecq

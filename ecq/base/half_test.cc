@@ -109,5 +109,18 @@ TEST(BFloat16Test, IsTheUpperHalfOfAFloat) {
   }
 }
 
+TEST(BFloat16Test, RoundsToNearestEven) {
+  for (uint32_t i = 0; i < kNumHalves; ++i) {
+    const float f = BFloat16ToFloat(static_cast<uint16_t>(i));
+    if (std::isnan(f)) continue;
+    ASSERT_EQ(FloatToBFloat16(f), i);
+  }
+  EXPECT_EQ(FloatToBFloat16(std::bit_cast<float>(0x3f808000u)), 0x3f80);  // ties to even
+  EXPECT_EQ(FloatToBFloat16(std::bit_cast<float>(0x3f818000u)), 0x3f82);
+  EXPECT_EQ(FloatToBFloat16(std::bit_cast<float>(0x3f808001u)), 0x3f81);
+  EXPECT_EQ(FloatToBFloat16(std::numeric_limits<float>::max()), 0x7f80);
+  EXPECT_TRUE(std::isnan(BFloat16ToFloat(FloatToBFloat16(std::bit_cast<float>(0x7f800001u)))));
+}
+
 }  // namespace
 }  // namespace ecq

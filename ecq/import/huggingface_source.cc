@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "ecq/base/mapped_file.h"
+#include "ecq/import/gpt2_layout.h"
 #include "ecq/import/text.h"
 #include "ecq/tensor/safetensors.h"
 
@@ -105,6 +106,12 @@ Result<Index> ReadIndex(const fs::path& path) {
   return index;
 }
 
+bool NamesGpt2(const Json& config) {
+  const auto names = config.find("architectures");
+  return names != config.end() && names->is_array() && !names->empty() &&
+         names->front() == "GPT2LMHeadModel";
+}
+
 class HuggingFaceSource final : public ModelSource {
  public:
   explicit HuggingFaceSource(fs::path directory) : directory_(std::move(directory)) {}
@@ -137,8 +144,14 @@ class HuggingFaceSource final : public ModelSource {
     if (index >= views_.size()) {
       return Fail(ErrorCode::kInvalidArgument, directory_, fmt::format("no tensor {}", index));
     }
-    Status status = ConvertToF32(views_[index], out);
-    if (status.ok()) return status;
+    const Shape& shape = views_[index].shape;
+    std::vector<float> transposed(is_transposed_[index] ? out.size() : 0);
+    Status status =
+        ConvertToF32(views_[index], is_transposed_[index] ? std::span<float>(transposed) : out);
+    if (status.ok()) {
+      if (is_transposed_[index]) Transpose(transposed.data(), shape[0], shape[1], out.data());
+      return status;
+    }
     return Fail(status.error().code, directory_,
                 fmt::format("tensor {}: {}", tensors_[index].name, status.error().message));
   }
@@ -157,6 +170,7 @@ class HuggingFaceSource final : public ModelSource {
                   "quantization_config: the weights are already quantized; import the "
                   "unquantized model");
     }
+    is_gpt2_ = NamesGpt2(config);
     return OkStatus();
   }
 
@@ -194,9 +208,14 @@ class HuggingFaceSource final : public ModelSource {
                     fmt::format("holds tensor {}, which the index does not place here",
                                 Json(entry.name).dump()));
       }
-      tensors_.push_back({entry.name, entry.view.shape, std::string(DTypeName(entry.view.dtype)),
+      if (IsBuffer(entry.name, is_gpt2_)) continue;
+      Shape shape = entry.view.shape;
+      const bool is_transposed = is_gpt2_ && shape.size() == 2 && IsGpt2Conv1d(entry.name);
+      if (is_transposed) std::swap(shape[0], shape[1]);
+      tensors_.push_back({entry.name, std::move(shape), std::string(DTypeName(entry.view.dtype)),
                           entry.view.bytes.size()});
       views_.push_back(entry.view);
+      is_transposed_.push_back(is_transposed);
     }
     weight_paths_.push_back(file.path());
     files_.push_back(std::move(file));
@@ -204,10 +223,12 @@ class HuggingFaceSource final : public ModelSource {
   }
 
   fs::path directory_;
+  bool is_gpt2_ = false;
   std::vector<MappedFile> files_;
   std::vector<std::string> weight_paths_;
   std::vector<SourceTensor> tensors_;
-  std::vector<TensorView> views_;  // parallel to tensors_
+  std::vector<TensorView> views_;    // parallel to tensors_
+  std::vector<bool> is_transposed_;  // parallel to tensors_: the view is (in, out)
   std::vector<SideFile> side_files_;
 };
 

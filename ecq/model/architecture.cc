@@ -9,9 +9,10 @@ namespace ecq {
 namespace {
 
 constexpr std::array kArchitectures{
-    Architecture{"LlamaForCausalLM", ReadLlama},
-    Architecture{"MistralForCausalLM", ReadMistral},
-    Architecture{"Qwen2ForCausalLM", ReadQwen2},
+    Architecture{"LlamaForCausalLM", ReadLlama}, Architecture{"MistralForCausalLM", ReadMistral},
+    Architecture{"Qwen2ForCausalLM", ReadQwen2}, Architecture{"Qwen3ForCausalLM", ReadQwen3},
+    Architecture{"Phi3ForCausalLM", ReadPhi3},   Architecture{"Gemma3ForCausalLM", ReadGemma3},
+    Architecture{"GPT2LMHeadModel", ReadGpt2},
 };
 
 }  // namespace
@@ -54,9 +55,10 @@ Status ReadSizes(const ConfigReader& in, std::optional<uint32_t> default_head_di
   return CheckSizes(*out);
 }
 
-Status ReadLlamaLike(const ConfigReader& in, ModelConfig* out) {
+Status ReadLlamaLike(const ConfigReader& in, std::optional<uint32_t> default_head_dim,
+                     ModelConfig* out) {
   ECQ_RETURN_IF_ERROR(in.RequireText("hidden_act", {"silu"}));
-  ECQ_RETURN_IF_ERROR(ReadSizes(in, std::nullopt, out));
+  ECQ_RETURN_IF_ERROR(ReadSizes(in, default_head_dim, out));
   ECQ_RETURN_IF_ERROR(ReadRope(in, *out, 10000, &out->rope));
   ECQ_TRY(out->norm_eps, in.Number("rms_norm_eps", 0, 1, 1e-6));
   ECQ_TRY(out->tie_word_embeddings, in.Flag("tie_word_embeddings", false));

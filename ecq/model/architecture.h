@@ -26,6 +26,10 @@ std::span<const Architecture> KnownArchitectures();
 Status ReadLlama(const ConfigReader& in, ModelConfig* out);
 Status ReadMistral(const ConfigReader& in, ModelConfig* out);
 Status ReadQwen2(const ConfigReader& in, ModelConfig* out);
+Status ReadQwen3(const ConfigReader& in, ModelConfig* out);
+Status ReadPhi3(const ConfigReader& in, ModelConfig* out);
+Status ReadGemma3(const ConfigReader& in, ModelConfig* out);
+Status ReadGpt2(const ConfigReader& in, ModelConfig* out);
 
 // Sizes of the whole and of a head, under the names that Llama gave them.
 Status ReadSizes(const ConfigReader& in, std::optional<uint32_t> default_head_dim,
@@ -35,7 +39,8 @@ Status CheckSizes(const ModelConfig& config);
 
 // All that Llama and its relatives write in the same way: sizes, rotary positions, norm epsilon,
 // the SiLU-gated MLP, tied embeddings.
-Status ReadLlamaLike(const ConfigReader& in, ModelConfig* out);
+Status ReadLlamaLike(const ConfigReader& in, std::optional<uint32_t> default_head_dim,
+                     ModelConfig* out);
 
 // "rope_theta" and "rope_scaling", or both inside "rope_parameters", after the sizes are known.
 Status ReadRope(const ConfigReader& in, const ModelConfig& config, double default_theta,
@@ -48,5 +53,8 @@ Status ReadRopeParameters(const ConfigReader& in, const ConfigReader& parameters
 // to those for which is_sliding(layer). A window of 0 gives none.
 Status ReadWindows(const ConfigReader& in, uint32_t window,
                    const std::function<bool(size_t)>& is_sliding, ModelConfig* out);
+
+// The windows of Qwen: of the layers from "max_window_layers" on, if "use_sliding_window" is set.
+Status ReadQwenWindows(const ConfigReader& in, ModelConfig* out);
 
 }  // namespace ecq

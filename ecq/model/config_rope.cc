@@ -67,7 +67,9 @@ Status ReadLong(const ConfigReader& in, const ConfigReader& parameters, const Mo
   ECQ_TRY(out->short_context, holder.Count(kOriginal, kMaxPositions));
   ECQ_TRY(out->divisors, parameters.Numbers("short_factor", out->dims / 2, 1e-6, kMaxFactor));
   ECQ_TRY(out->long_divisors, parameters.Numbers("long_factor", out->dims / 2, 1e-6, kMaxFactor));
-  const double stretch = static_cast<double>(config.max_positions) / out->short_context;
+  ECQ_TRY(const double stretch,
+          parameters.Number("factor", 1e-6, kMaxFactor,
+                            static_cast<double>(config.max_positions) / out->short_context));
   const double magnitude =
       stretch <= 1 || out->short_context == 1
           ? 1

@@ -5,7 +5,7 @@ namespace ecq {
 
 Status ReadLlama(const ConfigReader& in, ModelConfig* out) {
   ECQ_RETURN_IF_ERROR(in.RequireFalse("use_sliding_window"));
-  ECQ_RETURN_IF_ERROR(ReadLlamaLike(in, out));
+  ECQ_RETURN_IF_ERROR(ReadLlamaLike(in, std::nullopt, out));
   ECQ_TRY(out->qkv_bias, in.Flag("attention_bias", false));
   out->attention_output_bias = out->qkv_bias;
   ECQ_TRY(out->mlp_bias, in.Flag("mlp_bias", false));

@@ -4,7 +4,7 @@
 namespace ecq {
 
 Status ReadMistral(const ConfigReader& in, ModelConfig* out) {
-  ECQ_RETURN_IF_ERROR(ReadLlamaLike(in, out));
+  ECQ_RETURN_IF_ERROR(ReadLlamaLike(in, std::nullopt, out));
   constexpr std::string_view kWindow = "sliding_window";
   if (in.IsNull(kWindow)) return OkStatus();
   ECQ_TRY(const uint32_t window, in.Count(kWindow, kMaxPositions, 4096));
