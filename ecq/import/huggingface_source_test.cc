@@ -84,6 +84,20 @@ TEST(HuggingFaceSourceTest, PresentsGpt2LikeEveryOtherModel) {
   EXPECT_EQ((*other)->tensors()[0].shape, (Shape{2, 3}));
 }
 
+TEST(HuggingFaceSourceTest, LeavesOutListsOfPositions) {
+  const TempDir dir;
+  dir.Write("config.json", R"({"architectures":["BertModel"]})");
+  ByteWriter w;
+  w.PutString(R"({"embeddings.position_ids":{"dtype":"I64","shape":[1,1],"data_offsets":[0,8]},)"
+              R"("x":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})");
+  w.Put<uint64_t>(0).Put<float>(5);
+  dir.Write("model.safetensors", w.bytes());
+  const auto source = OpenModelSource(dir.path());
+  ASSERT_TRUE(source.ok()) << source.error().message;
+  ASSERT_EQ((*source)->tensors().size(), 1u);
+  EXPECT_EQ(ReadTensor(**source, "x"), std::vector<float>{5});
+}
+
 TEST(HuggingFaceSourceTest, ReadsShards) {
   const TempDir dir;
   dir.Write("config.json", "{}");

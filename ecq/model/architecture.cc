@@ -61,6 +61,7 @@ Status ReadLlamaLike(const ConfigReader& in, std::optional<uint32_t> default_hea
   ECQ_RETURN_IF_ERROR(ReadSizes(in, default_head_dim, out));
   ECQ_RETURN_IF_ERROR(ReadRope(in, *out, 10000, &out->rope));
   ECQ_TRY(out->norm_eps, in.Number("rms_norm_eps", 0, 1, 1e-6));
+  ECQ_TRY(out->mlp_bias, in.Flag("mlp_bias", false));
   ECQ_TRY(out->tie_word_embeddings, in.Flag("tie_word_embeddings", false));
   return OkStatus();
 }

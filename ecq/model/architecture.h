@@ -31,14 +31,15 @@ Status ReadPhi3(const ConfigReader& in, ModelConfig* out);
 Status ReadGemma3(const ConfigReader& in, ModelConfig* out);
 Status ReadGpt2(const ConfigReader& in, ModelConfig* out);
 
-// Sizes of the whole and of a head, under the names that Llama gave them.
+// Sizes of the whole and of a head, under the names that Llama gave them; "head_dim" as below.
 Status ReadSizes(const ConfigReader& in, std::optional<uint32_t> default_head_dim,
                  ModelConfig* out);
 // Also for sizes read in another way. Errors: kBadLayout.
 Status CheckSizes(const ModelConfig& config);
 
 // All that Llama and its relatives write in the same way: sizes, rotary positions, norm epsilon,
-// the SiLU-gated MLP, tied embeddings.
+// the SiLU-gated MLP and its biases, tied embeddings. "head_dim" defaults to default_head_dim, if
+// given, else to hidden_size / num_attention_heads.
 Status ReadLlamaLike(const ConfigReader& in, std::optional<uint32_t> default_head_dim,
                      ModelConfig* out);
 

@@ -8,7 +8,6 @@ Status ReadLlama(const ConfigReader& in, ModelConfig* out) {
   ECQ_RETURN_IF_ERROR(ReadLlamaLike(in, std::nullopt, out));
   ECQ_TRY(out->qkv_bias, in.Flag("attention_bias", false));
   out->attention_output_bias = out->qkv_bias;
-  ECQ_TRY(out->mlp_bias, in.Flag("mlp_bias", false));
   return OkStatus();
 }
 
