@@ -284,6 +284,33 @@ class FailingWeights final : public WeightProvider {
   RandomWeights weights_{1};
 };
 
+// Has no tensor under the root of the names.
+class BareWeights final : public WeightProvider {
+ public:
+  explicit BareWeights(RandomWeights* weights) : weights_(weights) {}
+  bool Has(std::string_view name) const override { return !name.starts_with("model."); }
+  Result<std::unique_ptr<Matrix>> GetMatrix(std::string_view name, uint64_t rows,
+                                            uint64_t cols) override {
+    return weights_->GetMatrix(name, rows, cols);
+  }
+  Result<std::vector<float>> GetVector(std::string_view name, uint64_t size) override {
+    return weights_->GetVector(name, size);
+  }
+
+ private:
+  RandomWeights* weights_;
+};
+
+TEST(Model, LoadsCheckpointsOfABareBaseModel) {
+  RandomWeights weights(1);
+  BareWeights bare(&weights);
+  ASSERT_TRUE(Model::Load(TinyConfig(), bare).ok());
+  EXPECT_TRUE(weights.WasRead("embed_tokens.weight"));
+  EXPECT_TRUE(weights.WasRead("layers.2.self_attn.q_proj.weight"));
+  EXPECT_TRUE(weights.WasRead("norm.weight"));
+  EXPECT_FALSE(weights.WasRead("model.embed_tokens.weight"));
+}
+
 TEST(Model, PassesOnEveryLoadError) {
   const ModelConfig config = TinyConfig();
   const size_t requests = 1 + config.num_layers * 9 + 1;
