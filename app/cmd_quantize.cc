@@ -212,7 +212,7 @@ Status RunQuantize(const QuantizeArgs& args) {
                  args.output + ": exists already; use --force to replace it"};
   }
   ECQ_TRY(const OpenedModel model, OpenedModel::Open(args.source));
-  ECQ_RETURN_IF_ERROR(model.LoadConfig());
+  ECQ_RETURN_IF_ERROR(model.CheckQuantizable());
   ECQ_TRY(const Outcome outcome, Quantization(args, model, options).Run());
   if (args.json) {
     PrintJson(args, outcome);

@@ -17,6 +17,7 @@ Status RunGenerate(const RunArgs& args) {
   ECQ_TRY(const ActivationMode activations, ParseActivationMode(args.activations));
   ECQ_TRY(Sampler sampler, Sampler::Create({args.temperature, args.top_k, args.top_p, args.seed}));
   ECQ_TRY(const OpenedModel opened, OpenedModel::Open(args.model));
+  ECQ_RETURN_IF_ERROR(opened.LoadConfig());  // says what an encoder cannot, before its tokenizer
   ECQ_TRY(const auto tokenizer, opened.LoadTokenizer());
   ECQ_TRY(const Model model, opened.LoadModel());
 

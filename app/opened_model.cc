@@ -66,11 +66,21 @@ double OpenedModel::bits_per_weight() const {
   return weights > 0 ? bits / weights : 0;
 }
 
-Result<ModelConfig> OpenedModel::LoadConfig() const {
+Result<std::string_view> OpenedModel::ConfigText() const {
   for (const SideFile& file : source_->side_files()) {
-    if (file.name == "config.json") return InModel(path_, ParseModelConfig(file.contents));
+    if (file.name == "config.json") return std::string_view(file.contents);
   }
   return Error{ErrorCode::kNotFound, path_ + ": there is no config.json"};
+}
+
+Status OpenedModel::CheckQuantizable() const {
+  ECQ_TRY(const std::string_view text, ConfigText());
+  return InModel(path_, ecq::CheckQuantizable(text));
+}
+
+Result<ModelConfig> OpenedModel::LoadConfig() const {
+  ECQ_TRY(const std::string_view text, ConfigText());
+  return InModel(path_, ParseModelConfig(text));
 }
 
 Result<Model> OpenedModel::LoadModel() const {
@@ -94,7 +104,8 @@ bool IsWeightMatrix(const SourceTensor& tensor) {
 }
 
 bool IsEmbedding(std::string_view name) {
-  return EndsWith(name, "embed_tokens.weight") || EndsWith(name, "lm_head.weight");
+  return EndsWith(name, "embed_tokens.weight") || EndsWith(name, "lm_head.weight") ||
+         EndsWith(name, "word_embeddings.weight") || EndsWith(name, "wte.weight");
 }
 
 }  // namespace ecq

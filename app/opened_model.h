@@ -37,14 +37,17 @@ class OpenedModel {
   // Bits per weight of all matrices, everything they need counted.
   double bits_per_weight() const;
 
-  // Of the three below, messages start with the path. Errors: those of ParseModelConfig(),
+  // Of the four below, messages start with the path. Errors: those of ParseModelConfig(),
   // Model::Load() and ecq::LoadTokenizer().
+  Status CheckQuantizable() const;  // also takes encoders, which have no ModelConfig
   Result<ModelConfig> LoadConfig() const;
   Result<Model> LoadModel() const;
   Result<std::unique_ptr<Tokenizer>> LoadTokenizer() const;
 
  private:
   OpenedModel() = default;
+
+  Result<std::string_view> ConfigText() const;
 
   std::string path_;
   std::unique_ptr<EcqFile> ecq_;

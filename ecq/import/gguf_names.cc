@@ -1,4 +1,4 @@
-// The table of tensor names shared by the llama and qwen2 architectures.
+// The table of tensor names shared by the llama, qwen2 and qwen3 architectures.
 #include "ecq/import/gguf_names.h"
 
 #include <fmt/format.h>
@@ -23,10 +23,12 @@ constexpr std::array<Row, 4> kGlobal{{
 }};
 
 // Below "blk.N." and "model.layers.N.", without the final ".weight" or ".bias".
-constexpr std::array<Row, 9> kPerLayer{{
+constexpr std::array<Row, 11> kPerLayer{{
     {"attn_q", "self_attn.q_proj", GgufRole::kQuery},
     {"attn_k", "self_attn.k_proj", GgufRole::kKey},
     {"attn_v", "self_attn.v_proj"},
+    {"attn_q_norm", "self_attn.q_norm", GgufRole::kHeadNorm},
+    {"attn_k_norm", "self_attn.k_norm", GgufRole::kHeadNorm},
     {"attn_output", "self_attn.o_proj"},
     {"ffn_gate", "mlp.gate_proj"},
     {"ffn_up", "mlp.up_proj"},

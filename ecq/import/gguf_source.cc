@@ -1,4 +1,4 @@
-// Presents the llama and qwen2 architectures of GGUF under Hugging Face names and layout.
+// Presents the llama, qwen2 and qwen3 architectures of GGUF under Hugging Face names and layout.
 #include "ecq/import/gguf_source.h"
 
 #include <fmt/format.h>
@@ -27,10 +27,12 @@ struct Architecture {
   std::string_view name;  // of general.architecture and of model_type
   std::string_view hugging_face_class;
   bool interleaved_rotary;  // query and key rows are stored as rotary pairs
+  bool head_norms;          // of queries and keys
 };
-constexpr std::array<Architecture, 2> kArchitectures{{
-    {"llama", "LlamaForCausalLM", true},
-    {"qwen2", "Qwen2ForCausalLM", false},
+constexpr std::array<Architecture, 3> kArchitectures{{
+    {"llama", "LlamaForCausalLM", true, false},
+    {"qwen2", "Qwen2ForCausalLM", false, false},
+    {"qwen3", "Qwen3ForCausalLM", false, true},
 }};
 
 constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
@@ -231,7 +233,7 @@ class GgufSource final : public ModelSource {
 
   Status AddTensor(const GgufTensor& tensor, const Architecture& arch, const Hyperparameters& h) {
     std::optional<MappedName> mapped = MapGgufName(tensor.name, h.num_layers);
-    if (!mapped) {
+    if (!mapped || (mapped->role == GgufRole::kHeadNorm && !arch.head_norms)) {
       return file_.Fail(ErrorCode::kUnsupportedArchitecture,
                         fmt::format("tensor {} is not part of {} with {} layers", tensor.name,
                                     arch.name, h.num_layers));

@@ -149,6 +149,25 @@ TEST(GgufSourceTest, Qwen2KeepsRowsAndHasBiases) {
   EXPECT_EQ(config["tie_word_embeddings"], false);
 }
 
+TEST(GgufSourceTest, OnlyQwen3HasHeadNorms) {
+  for (const char* arch : {"llama", "qwen2", "qwen3"}) {
+    const TempDir dir;
+    GgufBuilder b = Model(arch);
+    b.TensorF32("blk.0.attn_q_norm.weight", {kHidden / 2}, Ramp(kHidden / 2, 4));
+    if (std::string_view(arch) != "qwen3") {
+      EXPECT_EQ(ErrorOf(b), ErrorCode::kUnsupportedArchitecture);
+      continue;
+    }
+    const auto opened = Open(dir, b);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    EXPECT_EQ(ReadTensor(**opened, "model.layers.0.self_attn.q_norm.weight"), Ramp(kHidden / 2, 4));
+    EXPECT_EQ(ReadTensor(**opened, "model.layers.0.self_attn.q_proj.weight"),
+              Ramp(kHidden * kHidden, 200));
+    const Json config = Json::parse(*FindSideFile(**opened, "config.json"));
+    EXPECT_EQ(config["architectures"], Json::array({"Qwen3ForCausalLM"}));
+  }
+}
+
 TEST(GgufSourceTest, LlamaBiasesAreReorderedToo) {
   const TempDir dir;
   GgufBuilder b = Model("llama");
@@ -284,7 +303,8 @@ TEST(GgufSourceTest, UnknownArchitectureNamesTheKnownOnes) {
   const auto opened = Open(dir, GgufBuilder().String("general.architecture", "mamba"));
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.error().code, ErrorCode::kUnsupportedArchitecture);
-  EXPECT_NE(opened.error().message.find("\"mamba\"; ECQ reads llama, qwen2"), std::string::npos);
+  EXPECT_NE(opened.error().message.find("\"mamba\"; ECQ reads llama, qwen2, qwen3"),
+            std::string::npos);
   EXPECT_EQ(ErrorOf(GgufBuilder()), ErrorCode::kUnsupportedArchitecture);
 }
 

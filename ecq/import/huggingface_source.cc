@@ -13,6 +13,7 @@
 #include <variant>
 
 #include "ecq/base/mapped_file.h"
+#include "ecq/import/gpt2_layout.h"
 #include "ecq/import/quantization_config.h"
 #include "ecq/import/quantized_checkpoint.h"
 #include "ecq/import/text.h"
@@ -108,6 +109,12 @@ Result<Index> ReadIndex(const fs::path& path) {
   return index;
 }
 
+bool NamesGpt2(const Json& config) {
+  const auto names = config.find("architectures");
+  return names != config.end() && names->is_array() && !names->empty() &&
+         names->front() == "GPT2LMHeadModel";
+}
+
 class HuggingFaceSource final : public ModelSource {
  public:
   explicit HuggingFaceSource(fs::path directory) : directory_(std::move(directory)) {}
@@ -170,6 +177,9 @@ class HuggingFaceSource final : public ModelSource {
                                 Json(entry.name).dump()));
       }
       AddTensor(DenseTensor(entry));
+      Shape& shape = tensors_.back().shape;
+      is_transposed_.back() = is_gpt2_ && shape.size() == 2 && IsGpt2Conv1d(entry.name);
+      if (is_transposed_.back()) std::swap(shape[0], shape[1]);
     }
     return OkStatus();
   }
@@ -177,10 +187,17 @@ class HuggingFaceSource final : public ModelSource {
   void AddTensor(CheckpointTensor tensor) {
     tensors_.push_back(std::move(tensor.description));
     data_.push_back(std::move(tensor.data));
+    is_transposed_.push_back(false);
   }
 
   Status Convert(size_t index, std::span<float> out) const {
-    if (const auto* view = std::get_if<TensorView>(&data_[index])) return ConvertToF32(*view, out);
+    if (const auto* view = std::get_if<TensorView>(&data_[index])) {
+      if (!is_transposed_[index]) return ConvertToF32(*view, out);
+      std::vector<float> transposed(out.size());
+      ECQ_RETURN_IF_ERROR(ConvertToF32(*view, transposed));
+      Transpose(transposed.data(), view->shape[0], view->shape[1], out.data());
+      return OkStatus();
+    }
     const auto& matrix = std::get<IntegerMatrix>(data_[index]);
     const uint64_t size = NumElements(matrix.shape()).value_or(0);
     if (out.size() != size) {
@@ -198,7 +215,8 @@ class HuggingFaceSource final : public ModelSource {
                   "no config.json: expected a Hugging Face model directory");
     }
     ECQ_RETURN_IF_ERROR(AddSideFile("config.json"));
-    ECQ_RETURN_IF_ERROR(ParseObject(side_files_.back().contents, path));
+    ECQ_TRY(const Json config, ParseObject(side_files_.back().contents, path));
+    is_gpt2_ = NamesGpt2(config);
     std::string& contents = side_files_.back().contents;
     ECQ_TRY(quantization_, ParseQuantizationConfig(contents, path.string()));
     if (quantization_) contents = ConfigWithoutQuantization(contents);
@@ -239,7 +257,7 @@ class HuggingFaceSource final : public ModelSource {
                     fmt::format("holds tensor {}, which the index does not place here",
                                 Json(entry.name).dump()));
       }
-      stored_.push_back(entry);
+      if (!IsBuffer(entry.name, is_gpt2_)) stored_.push_back(entry);
     }
     weight_paths_.push_back(file.path());
     files_.push_back(std::move(file));
@@ -247,12 +265,14 @@ class HuggingFaceSource final : public ModelSource {
   }
 
   fs::path directory_;
+  bool is_gpt2_ = false;
   std::vector<MappedFile> files_;
   std::vector<std::string> weight_paths_;
   std::optional<QuantizationConfig> quantization_;
   std::vector<SafetensorsEntry> stored_;                       // the tensors of all shards
   std::vector<SourceTensor> tensors_;                          // what they stand for
   std::vector<std::variant<TensorView, IntegerMatrix>> data_;  // parallel to tensors_
+  std::vector<bool> is_transposed_;  // parallel to tensors_: the view is (in, out)
   std::vector<SideFile> side_files_;
 };
 

@@ -61,6 +61,43 @@ TEST(HuggingFaceSourceTest, ReadsOneFile) {
   EXPECT_FALSE(source.ReadF32(2, one).ok());
 }
 
+TEST(HuggingFaceSourceTest, PresentsGpt2LikeEveryOtherModel) {
+  const TempDir dir;
+  ByteWriter w;
+  w.PutString(R"({"h.0.attn.c_attn.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},)"
+              R"("h.0.attn.bias":{"dtype":"F32","shape":[1,1,1,1],"data_offsets":[24,28]},)"
+              R"("wte.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[28,36]}})");
+  for (const float value : {1, 2, 3, 4, 5, 6, 7, 8, 9}) w.Put(value);
+  dir.Write("model.safetensors", w.bytes());
+  dir.Write("config.json", R"({"architectures":["GPT2LMHeadModel"]})");
+  const auto gpt2 = OpenModelSource(dir.path());
+  ASSERT_TRUE(gpt2.ok()) << gpt2.error().message;
+  ASSERT_EQ((*gpt2)->tensors().size(), 2u) << "without the causal mask";
+  EXPECT_EQ((*gpt2)->tensors()[0].shape, (Shape{3, 2}));
+  EXPECT_EQ(ReadTensor(**gpt2, "h.0.attn.c_attn.weight"), (std::vector<float>{1, 4, 2, 5, 3, 6}));
+  EXPECT_EQ(ReadTensor(**gpt2, "wte.weight"), (std::vector<float>{8, 9}));
+
+  dir.Write("config.json", R"({"architectures":["OtherModel"]})");
+  const auto other = OpenModelSource(dir.path());
+  ASSERT_TRUE(other.ok()) << other.error().message;
+  EXPECT_EQ((*other)->tensors().size(), 3u);
+  EXPECT_EQ((*other)->tensors()[0].shape, (Shape{2, 3}));
+}
+
+TEST(HuggingFaceSourceTest, LeavesOutListsOfPositions) {
+  const TempDir dir;
+  dir.Write("config.json", R"({"architectures":["BertModel"]})");
+  ByteWriter w;
+  w.PutString(R"({"embeddings.position_ids":{"dtype":"I64","shape":[1,1],"data_offsets":[0,8]},)"
+              R"("x":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})");
+  w.Put<uint64_t>(0).Put<float>(5);
+  dir.Write("model.safetensors", w.bytes());
+  const auto source = OpenModelSource(dir.path());
+  ASSERT_TRUE(source.ok()) << source.error().message;
+  ASSERT_EQ((*source)->tensors().size(), 1u);
+  EXPECT_EQ(ReadTensor(**source, "x"), std::vector<float>{5});
+}
+
 TEST(HuggingFaceSourceTest, ReadsShards) {
   const TempDir dir;
   dir.Write("config.json", "{}");

@@ -1,7 +1,8 @@
 // A model in somebody else's format, seen as what a Hugging Face directory would hold.
 //
 // Every importer presents the same picture: tensors under their Hugging Face names and in Hugging
-// Face layout (q and k rows in half-split rotary order), a config.json, and tokenizer files. What
+// Face layout (q and k rows in half-split rotary order), a config.json, and tokenizer files. Every
+// matrix of a linear layer is (out, in), also where Hugging Face stores the transpose (GPT-2). What
 // is downstream never learns where a model came from.
 #pragma once
 

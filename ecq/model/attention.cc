@@ -2,7 +2,6 @@
 #include "ecq/model/attention.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "ecq/kernels/cpu/dense_gemm.h"
 #include "ecq/kernels/cpu/dense_kernels.h"
@@ -28,7 +27,8 @@ void Attend(ThreadPool& pool, const ModelConfig& config, const KvCache& cache, s
   const size_t head_dim = config.head_dim;
   const size_t row_stride = config.query_size();
   const size_t group_size = config.num_heads / config.num_kv_heads;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  const float scale = config.score_scale();
+  const size_t window = config.window(layer) == 0 ? cache.capacity() : config.window(layer);
   const size_t block = t < kMinBlockQueries ? 1 : kQueryBlock;
   const size_t num_blocks = DivideRoundUp(t, block);
 
@@ -37,9 +37,12 @@ void Attend(ThreadPool& pool, const ModelConfig& config, const KvCache& cache, s
     // The last blocks see the most keys; starting with them balances the threads.
     const size_t begin = (num_blocks - 1 - task % num_blocks) * block;
     const size_t queries = std::min(block, t - begin);
-    const size_t visible = cache.length() + begin + queries;  // by the last query
-    const float* keys = cache.keys(layer, head / group_size);
-    const float* values = cache.values(layer, head / group_size);
+    const size_t end = cache.length() + begin + queries;  // of what the last query sees
+    const size_t first_end = end - queries + 1;           // of what the first query sees
+    const size_t first = first_end - std::min(first_end, window);
+    const size_t visible = end - first;
+    const float* keys = cache.keys(layer, head / group_size) + first * head_dim;
+    const float* values = cache.values(layer, head / group_size) + first * head_dim;
     const float* query = q + begin * row_stride + head * head_dim;
     float* result = out + begin * row_stride + head * head_dim;
     float* scores = scratch.scores(worker);  // (queries, visible)
@@ -54,9 +57,11 @@ void Attend(ThreadPool& pool, const ModelConfig& config, const KvCache& cache, s
                    {scores, visible});
     for (size_t i = 0; i < queries; ++i) {
       float* row = scores + i * visible;
-      const size_t row_visible = visible - queries + i + 1;
-      kernels.softmax(row, row_visible, scale);
-      std::fill(row + row_visible, row + visible, 0.0f);
+      const size_t row_end = visible - queries + i + 1;
+      const size_t row_begin = row_end - std::min(row_end, window);
+      std::fill(row, row + row_begin, 0.0f);
+      kernels.softmax(row + row_begin, row_end - row_begin, scale);
+      std::fill(row + row_end, row + visible, 0.0f);
     }
     Gemm(queries, head_dim, visible, {scores, visible}, {values, head_dim}, {result, row_stride});
   });

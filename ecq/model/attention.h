@@ -20,8 +20,8 @@ class AttentionScratch {
   AlignedBuffer<float> scores_;
 };
 
-// out[r, h] = softmax_j(q[r, h] . K[j] / sqrt(head_dim)) V, over the positions j <= length + r of
-// the key-value head that query head h shares with its group.
+// out[r, h] = softmax_j(q[r, h] . K[j] * score_scale) V, over the positions j <= length + r that
+// the layer's window reaches, of the key-value head that query head h shares with its group.
 //
 // Shapes: q and out (t, num_heads, head_dim).
 // Pre:    the t new keys and values of `layer` have been appended to `cache`, whose length does not

@@ -7,8 +7,8 @@
 #include "ecq/base/rng.h"
 #include "ecq/kernels/cpu_target.h"
 #include "ecq/model/attention.h"
+#include "ecq/model/norm.h"
 #include "ecq/model/random_weights_for_test.h"
-#include "ecq/model/rms_norm.h"
 #include "ecq/model/rope.h"
 
 namespace ecq {
@@ -40,12 +40,63 @@ TEST(RmsNorm, MatchesDefinitionAlsoInPlace) {
   EXPECT_EQ(x, out);
 }
 
+TEST(LayerNorm, MatchesDefinition) {
+  Rng rng(4);
+  ThreadPool pool(2);
+  const size_t t = 5, size = 37;
+  auto x = RandomVector(rng, t * size);
+  for (float& v : x) v += 3;
+  const auto weight = RandomVector(rng, size);
+  const auto bias = RandomVector(rng, size);
+  std::vector<float> out(t * size);
+  LayerNorm(pool, weight, bias, 0.1f, t, x.data(), out.data());
+  for (size_t r = 0; r < t; ++r) {
+    double mean = 0, variance = 0;
+    for (size_t i = 0; i < size; ++i) mean += x[r * size + i] / double{size};
+    for (size_t i = 0; i < size; ++i) variance += std::pow(x[r * size + i] - mean, 2) / size;
+    for (size_t i = 0; i < size; ++i) {
+      const double expected = weight[i] * (x[r * size + i] - mean) / std::sqrt(variance + 0.1);
+      EXPECT_NEAR(out[r * size + i], expected + bias[i], 2e-6);
+    }
+  }
+}
+
+TEST(Rope, RotatesAPartWithDivisorsOfTheContext) {
+  Rng rng(5);
+  ThreadPool pool(1);
+  const size_t head_dim = 10, position = 7;
+  RopeConfig config;
+  config.theta = 100;
+  config.dims = 4;
+  config.divisors = {2, 3};
+  config.long_divisors = {5, 6};
+  config.short_context = 8;
+  config.magnitude = 1.5;
+  const auto x = RandomVector(rng, head_dim);
+  for (const size_t context : {8, 9}) {
+    const auto& divisors = context == 8 ? config.divisors : config.long_divisors;
+    auto rotated = x;
+    RopeTable(context, head_dim, config).Rotate(pool, position, 1, 1, rotated.data());
+    for (size_t i = 0; i < 2; ++i) {
+      const double angle =
+          position * std::pow(100, -2.0 * static_cast<double>(i) / 4) / divisors[i];
+      EXPECT_NEAR(rotated[i], 1.5 * (x[i] * std::cos(angle) - x[i + 2] * std::sin(angle)), 1e-6);
+      EXPECT_NEAR(rotated[i + 2], 1.5 * (x[i] * std::sin(angle) + x[i + 2] * std::cos(angle)),
+                  1e-6);
+    }
+    for (size_t i = 4; i < head_dim; ++i) EXPECT_EQ(rotated[i], x[i]);
+  }
+}
+
 TEST(Rope, RotatesHalfSplitPairs) {
   Rng rng(2);
   ThreadPool pool(2);
   const size_t t = 7, heads = 3, head_dim = 10, first = 500;
   const double theta = 10000;
-  const RopeTable rope(first + t, head_dim, theta);
+  RopeConfig config;
+  config.theta = theta;
+  config.dims = head_dim;
+  const RopeTable rope(first + t, head_dim, config);
   const auto x = RandomVector(rng, t * heads * head_dim);
   auto rotated = x;
   rope.Rotate(pool, first, t, heads, rotated.data());
@@ -68,6 +119,7 @@ struct NaiveAttention {
   const ModelConfig& config;
   const std::vector<float>& keys;
   const std::vector<float>& values;
+  size_t layer;
 
   // out (head_dim) of one query head at `position`.
   std::vector<double> operator()(const float* query, size_t head, size_t position) const {
@@ -75,7 +127,9 @@ struct NaiveAttention {
     const size_t kv_head = head / (config.num_heads / config.num_kv_heads);
     std::vector<double> out(dim);
     double total = 0;
+    const size_t window = config.window(layer);
     for (size_t j = 0; j <= position; ++j) {
+      if (window != 0 && position - j >= window) continue;
       const size_t at = (j * config.num_kv_heads + kv_head) * dim;
       double dot = 0;
       for (size_t i = 0; i < dim; ++i) dot += static_cast<double>(query[i]) * keys[at + i];
@@ -89,21 +143,22 @@ struct NaiveAttention {
 };
 
 // Feeds positions in steps of the given sizes and compares every output.
-void CheckAttention(size_t threads, const std::vector<size_t>& steps) {
+void CheckAttention(size_t threads, const std::vector<size_t>& steps, uint32_t window = 0) {
   Rng rng(3);
   ThreadPool pool(threads);
-  const ModelConfig config = TinyConfig();
+  const size_t layer = 1;
+  ModelConfig config = TinyConfig();
+  config.windows = {0, window, 0};
   size_t positions = 0;
   for (const size_t t : steps) positions += t;
   const auto q = RandomVector(rng, positions * config.query_size());
   const auto k = RandomVector(rng, positions * config.kv_size());
   const auto v = RandomVector(rng, positions * config.kv_size());
-  const NaiveAttention naive{config, k, v};
+  const NaiveAttention naive{config, k, v, layer};
 
   KvCache cache(config, positions);
   AttentionScratch scratch(threads, positions, positions);
   std::vector<float> out(q.size());
-  const size_t layer = 1;
   for (const size_t t : steps) {
     const size_t at = cache.length();
     cache.Append(layer, t, &k[at * config.kv_size()], &v[at * config.kv_size()]);
@@ -129,6 +184,10 @@ TEST(Attention, MatchesNaiveCode) {
     CheckAttention(1, {1, 1, 2, 7, 1});     // row by row
     CheckAttention(1, {200});               // blocks, the last one partial
     CheckAttention(3, {64, 8, 130, 1, 9});  // blocks behind a cache
+    for (const uint32_t window : {1, 5, 64, 100, 1000}) {
+      CheckAttention(2, {1, 1, 2, 7, 1}, window);
+      CheckAttention(2, {64, 8, 130, 1, 9}, window);
+    }
   }
   EXPECT_TRUE(SetActiveCpuTarget(before).ok());
 }

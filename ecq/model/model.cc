@@ -1,4 +1,4 @@
-// Weight binding and the forward pass.
+// The forward pass.
 #include "ecq/model/model.h"
 
 #include <fmt/format.h>
@@ -8,7 +8,8 @@
 
 #include "ecq/kernels/cpu/dense_kernels.h"
 #include "ecq/model/attention.h"
-#include "ecq/model/rms_norm.h"
+#include "ecq/model/model_loader.h"
+#include "ecq/model/norm.h"
 
 namespace ecq {
 namespace {
@@ -18,76 +19,40 @@ void AddTo(float* x, const float* delta, size_t n) {
   for (size_t i = 0; i < n; ++i) x[i] += delta[i];
 }
 
-// gate (t, size) = silu(gate) * up
-void SiluMul(ThreadPool& pool, size_t t, size_t size, float* gate, const float* up) {
+// gate (t, size) = activation(gate), times up (t, size) if the MLP is gated.
+void Activate(ThreadPool& pool, MlpKind kind, size_t t, size_t size, float* gate, const float* up) {
   const DenseKernels& kernels = ActiveDenseKernels();
   pool.Run(t, [&](size_t row, size_t /*worker*/) {
-    kernels.silu_mul(gate + row * size, up + row * size, size);
+    float* const g = gate + row * size;
+    const float* const u = up + row * size;
+    if (kind == MlpKind::kSiluGated) {
+      kernels.silu_mul(g, u, size);
+      return;
+    }
+    kernels.gelu_tanh(g, size);
+    if (kind == MlpKind::kGelu) return;
+    for (size_t i = 0; i < size; ++i) g[i] *= u[i];
   });
 }
 
 }  // namespace
 
-Result<Model::Linear> Model::LoadLinear(WeightProvider& weights, const std::string& name,
-                                        uint64_t out, uint64_t in, bool with_bias) {
-  Linear linear;
-  ECQ_TRY(linear.weight, weights.GetMatrix(name + ".weight", out, in));
-  if (with_bias) {
-    ECQ_TRY(linear.bias, weights.GetVector(name + ".bias", out));
-  }
-  return linear;
-}
-
-Result<Model::Layer> Model::LoadLayer(const ModelConfig& config, WeightProvider& weights,
-                                      size_t index) {
-  const std::string prefix = fmt::format("model.layers.{}.", index);
-  const std::string attention = prefix + "self_attn.";
-  const std::string mlp = prefix + "mlp.";
-  const uint64_t hidden = config.hidden_size;
-  const uint64_t intermediate = config.intermediate_size;
-  const uint64_t query = config.query_size();
-  const uint64_t kv = config.kv_size();
-  const bool qkv_bias = config.qkv_bias;
-
-  Layer layer;
-  ECQ_TRY(layer.attention_norm, weights.GetVector(prefix + "input_layernorm.weight", hidden));
-  ECQ_TRY(layer.query, LoadLinear(weights, attention + "q_proj", query, hidden, qkv_bias));
-  ECQ_TRY(layer.key, LoadLinear(weights, attention + "k_proj", kv, hidden, qkv_bias));
-  ECQ_TRY(layer.value, LoadLinear(weights, attention + "v_proj", kv, hidden, qkv_bias));
-  ECQ_TRY(layer.output,
-          LoadLinear(weights, attention + "o_proj", hidden, query, config.attention_output_bias));
-  ECQ_TRY(layer.mlp_norm, weights.GetVector(prefix + "post_attention_layernorm.weight", hidden));
-  ECQ_TRY(layer.gate, LoadLinear(weights, mlp + "gate_proj", intermediate, hidden, false));
-  ECQ_TRY(layer.up, LoadLinear(weights, mlp + "up_proj", intermediate, hidden, false));
-  ECQ_TRY(layer.down, LoadLinear(weights, mlp + "down_proj", hidden, intermediate, false));
-  return layer;
-}
-
 Result<Model> Model::Load(const ModelConfig& config, WeightProvider& weights) {
   Model model;
   model.config_ = config;
-  const uint64_t vocab = config.vocab_size;
-  const uint64_t hidden = config.hidden_size;
-  ECQ_TRY(model.embedding_, weights.GetMatrix("model.embed_tokens.weight", vocab, hidden));
-  for (size_t i = 0; i < config.num_layers; ++i) {
-    ECQ_TRY(Layer layer, LoadLayer(config, weights, i));
-    model.layers_.push_back(std::move(layer));
-  }
-  ECQ_TRY(model.final_norm_, weights.GetVector("model.norm.weight", hidden));
-  if (!config.tie_word_embeddings) {
-    ECQ_TRY(model.head_, weights.GetMatrix("lm_head.weight", vocab, hidden));
-  }
+  ECQ_RETURN_IF_ERROR(Loader(config, weights).Load(&model));
   return model;
 }
 
 uint64_t Model::resident_bytes() const {
   uint64_t bytes = embedding_->resident_bytes();
   for (const Layer& layer : layers_) {
-    for (const Linear* linear : {&layer.query, &layer.key, &layer.value, &layer.output, &layer.gate,
-                                 &layer.up, &layer.down}) {
-      bytes += linear->weight->resident_bytes();
-    }
+    for (const Linear& linear : layer.qkv) bytes += linear.weight->resident_bytes();
+    bytes += layer.output.weight->resident_bytes();
+    for (const Linear& linear : layer.up) bytes += linear.weight->resident_bytes();
+    bytes += layer.down.weight->resident_bytes();
   }
+  if (positions_ != nullptr) bytes += positions_->resident_bytes();
   return head_ == nullptr ? bytes : bytes + head_->resident_bytes();
 }
 
@@ -120,60 +85,114 @@ Status Model::Forward(Session& session, std::span<const uint32_t> tokens, float*
 
 Status Model::ForwardBlock(Session& session, std::span<const uint32_t> tokens,
                            float* hidden) const {
-  ThreadPool& pool = session.pool();
   const size_t t = tokens.size();
-  float* x = session.x_.data();  // (t, hidden)
-  ECQ_RETURN_IF_ERROR(embedding_->GatherRows(pool, tokens, x));
+  ECQ_RETURN_IF_ERROR(Embed(session, tokens));
   for (size_t i = 0; i < layers_.size(); ++i) {
     ECQ_RETURN_IF_ERROR(AddAttention(session, i, t));
     ECQ_RETURN_IF_ERROR(AddMlp(session, layers_[i], t));
   }
-  RmsNorm(pool, final_norm_, static_cast<float>(config_.rms_norm_eps), t, x, hidden);
+  Normalize(session, final_norm_, t, session.x_.data(), hidden);
   session.cache_.Advance(t);
   return OkStatus();
 }
 
-// x += Attention(RmsNorm(x)) Wo^T
+Status Model::Embed(Session& session, std::span<const uint32_t> tokens) const {
+  ThreadPool& pool = session.pool();
+  const size_t size = tokens.size() * config_.hidden_size;
+  float* x = session.x_.data();          // (t, hidden)
+  float* delta = session.delta_.data();  // (t, hidden)
+  ECQ_RETURN_IF_ERROR(embedding_->GatherRows(pool, tokens, x));
+  if (config_.embedding_scale != 1) {
+    for (size_t i = 0; i < size; ++i) x[i] *= config_.embedding_scale;
+  }
+  if (positions_ != nullptr) {
+    const std::span<const uint32_t> all(session.learned_positions_);
+    ECQ_RETURN_IF_ERROR(
+        positions_->GatherRows(pool, all.subspan(session.length(), tokens.size()), delta));
+    AddTo(x, delta, size);
+  }
+  return OkStatus();
+}
+
+void Model::Normalize(Session& session, const Norm& norm, size_t rows, const float* x,
+                      float* out) const {
+  const float eps = static_cast<float>(config_.norm_eps);
+  if (config_.norm == NormKind::kLayer) {
+    LayerNorm(session.pool(), norm.weight, norm.bias, eps, rows, x, out);
+  } else {
+    RmsNorm(session.pool(), norm.weight, eps, rows, x, out);
+  }
+}
+
+void Model::AddDelta(Session& session, const Norm& norm, size_t t) const {
+  float* delta = session.delta_.data();  // (t, hidden)
+  if (!norm.weight.empty()) Normalize(session, norm, t, delta, delta);
+  AddTo(session.x_.data(), delta, t * config_.hidden_size);
+}
+
+// x += Attention(Norm(x)) Wo^T
 Status Model::AddAttention(Session& session, size_t layer_index, size_t t) const {
   const Layer& layer = layers_[layer_index];
   ThreadPool& pool = session.pool();
   const size_t position = session.length();
-  float* x = session.x_.data();            // (t, hidden)
+  const size_t num_heads = config_.num_heads;
+  const size_t num_kv_heads = config_.num_kv_heads;
   float* normed = session.normed_.data();  // (t, hidden)
   float* q = session.q_.data();            // (t, num_heads, head_dim)
   float* k = session.k_.data();            // (t, num_kv_heads, head_dim)
   float* v = session.v_.data();            // (t, num_kv_heads, head_dim)
   float* mixed = session.mixed_.data();    // (t, num_heads, head_dim)
-  float* delta = session.delta_.data();    // (t, hidden)
 
-  RmsNorm(pool, layer.attention_norm, static_cast<float>(config_.rms_norm_eps), t, x, normed);
-  ECQ_RETURN_IF_ERROR(layer.query.Apply(session, t, normed, q));
-  ECQ_RETURN_IF_ERROR(layer.key.Apply(session, t, normed, k));
-  ECQ_RETURN_IF_ERROR(layer.value.Apply(session, t, normed, v));
-  session.rope_.Rotate(pool, position, t, config_.num_heads, q);
-  session.rope_.Rotate(pool, position, t, config_.num_kv_heads, k);
+  Normalize(session, layer.attention_norm, t, session.x_.data(), normed);
+  const Part parts[] = {{q, config_.query_size()}, {k, config_.kv_size()}, {v, config_.kv_size()}};
+  ECQ_RETURN_IF_ERROR(ApplyParts(session, layer.qkv, t, normed, parts));
+  if (!layer.query_norm.weight.empty()) Normalize(session, layer.query_norm, t * num_heads, q, q);
+  if (!layer.key_norm.weight.empty()) Normalize(session, layer.key_norm, t * num_kv_heads, k, k);
+  const bool has_window = config_.window(layer_index) != 0;
+  const RopeTable& rope =
+      has_window && session.window_rope_ ? *session.window_rope_ : session.rope_;
+  rope.Rotate(pool, position, t, num_heads, q);
+  rope.Rotate(pool, position, t, num_kv_heads, k);
   session.cache_.Append(layer_index, t, k, v);
   Attend(pool, config_, session.cache_, layer_index, t, q, session.attention_scratch_, mixed);
-  ECQ_RETURN_IF_ERROR(layer.output.Apply(session, t, mixed, delta));
-  AddTo(x, delta, t * config_.hidden_size);
+  ECQ_RETURN_IF_ERROR(layer.output.Apply(session, t, mixed, session.delta_.data()));
+  AddDelta(session, layer.post_attention_norm, t);
   return OkStatus();
 }
 
-// x += (silu(h Wgate^T) * (h Wup^T)) Wdown^T with h = RmsNorm(x)
+// x += MLP(Norm(x)), as MlpKind says
 Status Model::AddMlp(Session& session, const Layer& layer, size_t t) const {
-  ThreadPool& pool = session.pool();
-  float* x = session.x_.data();            // (t, hidden)
+  const size_t size = config_.intermediate_size;
   float* normed = session.normed_.data();  // (t, hidden)
   float* gate = session.gate_.data();      // (t, intermediate)
   float* up = session.up_.data();          // (t, intermediate)
-  float* delta = session.delta_.data();    // (t, hidden)
 
-  RmsNorm(pool, layer.mlp_norm, static_cast<float>(config_.rms_norm_eps), t, x, normed);
-  ECQ_RETURN_IF_ERROR(layer.gate.Apply(session, t, normed, gate));
-  ECQ_RETURN_IF_ERROR(layer.up.Apply(session, t, normed, up));
-  SiluMul(pool, t, config_.intermediate_size, gate, up);
-  ECQ_RETURN_IF_ERROR(layer.down.Apply(session, t, gate, delta));
-  AddTo(x, delta, t * config_.hidden_size);
+  Normalize(session, layer.mlp_norm, t, session.x_.data(), normed);
+  const Part parts[] = {{gate, size}, {up, size}};
+  const size_t num_parts = config_.mlp == MlpKind::kGelu ? 1 : 2;
+  ECQ_RETURN_IF_ERROR(ApplyParts(session, layer.up, t, normed, std::span(parts).first(num_parts)));
+  Activate(session.pool(), config_.mlp, t, size, gate, up);
+  ECQ_RETURN_IF_ERROR(layer.down.Apply(session, t, gate, session.delta_.data()));
+  AddDelta(session, layer.post_mlp_norm, t);
+  return OkStatus();
+}
+
+Status Model::ApplyParts(Session& session, std::span<const Linear> linears, size_t t,
+                         const float* x, std::span<const Part> parts) {
+  if (linears.size() == parts.size()) {
+    for (size_t i = 0; i < parts.size(); ++i) {
+      ECQ_RETURN_IF_ERROR(linears[i].Apply(session, t, x, parts[i].data));
+    }
+    return OkStatus();
+  }
+  const float* from = session.fused_.data();  // (t, sizes of all parts)
+  ECQ_RETURN_IF_ERROR(linears.front().Apply(session, t, x, session.fused_.data()));
+  for (size_t row = 0; row < t; ++row) {
+    for (const Part& part : parts) {
+      std::copy_n(from, part.size, part.data + row * part.size);
+      from += part.size;
+    }
+  }
   return OkStatus();
 }
 

@@ -19,7 +19,8 @@ namespace ecq {
 // Immutable after loading; sessions of one model that use different pools may run concurrently.
 class Model {
  public:
-  // Binds all weights that `config` calls for, under their Hugging Face names.
+  // Binds all weights that `config` calls for, under their Hugging Face names, with the root of
+  // those names or without.
   // Errors: those of `weights`.
   static Result<Model> Load(const ModelConfig& config, WeightProvider& weights);
 
@@ -48,32 +49,48 @@ class Model {
     // y (t, out) = x (t, in) W^T + bias
     Status Apply(const Session& session, size_t t, const float* x, float* y) const;
   };
-  struct Layer {
-    std::vector<float> attention_norm;  // (hidden)
-    Linear query;                       // (num_heads * head_dim, hidden)
-    Linear key;                         // (num_kv_heads * head_dim, hidden)
-    Linear value;                       // (num_kv_heads * head_dim, hidden)
-    Linear output;                      // (hidden, num_heads * head_dim)
-    std::vector<float> mlp_norm;        // (hidden)
-    Linear gate;                        // (intermediate, hidden)
-    Linear up;                          // (intermediate, hidden)
-    Linear down;                        // (hidden, intermediate)
+  struct Norm {
+    std::vector<float> weight;  // (size); empty if there is no such norm
+    std::vector<float> bias;    // (size), or empty
   };
-
-  static Result<Linear> LoadLinear(WeightProvider& weights, const std::string& name, uint64_t out,
-                                   uint64_t in, bool with_bias);
-  static Result<Layer> LoadLayer(const ModelConfig& config, WeightProvider& weights, size_t index);
+  struct Layer {
+    Norm attention_norm;       // (hidden)
+    std::vector<Linear> qkv;   // query, key and value; or one with all their rows
+    Norm query_norm;           // (head_dim), or none
+    Norm key_norm;             // (head_dim), or none
+    Linear output;             // (hidden, num_heads * head_dim)
+    Norm post_attention_norm;  // (hidden), or none
+    Norm mlp_norm;             // (hidden)
+    std::vector<Linear> up;    // gate and up; or one with the rows of both; or up alone
+    Linear down;               // (hidden, intermediate)
+    Norm post_mlp_norm;        // (hidden), or none
+  };
+  // Where one part of a product goes: (t, size).
+  struct Part {
+    float* data;
+    size_t size;
+  };
+  class Loader;
 
   Status ForwardBlock(Session& session, std::span<const uint32_t> tokens, float* hidden) const;
+  Status Embed(Session& session, std::span<const uint32_t> tokens) const;
   Status AddAttention(Session& session, size_t layer_index, size_t t) const;
   Status AddMlp(Session& session, const Layer& layer, size_t t) const;
+  // `x` and `out` (rows, size of the norm); out may be x.
+  void Normalize(Session& session, const Norm& norm, size_t rows, const float* x, float* out) const;
+  // x += delta of a block, normalized first if the architecture does that.
+  void AddDelta(Session& session, const Norm& norm, size_t t) const;
+  // The products of x (t, in) with `linears`, one for each part or one for all.
+  static Status ApplyParts(Session& session, std::span<const Linear> linears, size_t t,
+                           const float* x, std::span<const Part> parts);
   const Matrix& head() const { return head_ != nullptr ? *head_ : *embedding_; }
 
   ModelConfig config_;
   std::unique_ptr<Matrix> embedding_;  // (vocab, hidden)
+  std::unique_ptr<Matrix> positions_;  // (max_positions, hidden); null if not learned
   std::vector<Layer> layers_;
-  std::vector<float> final_norm_;  // (hidden)
-  std::unique_ptr<Matrix> head_;   // (vocab, hidden); null if tied to the embedding
+  Norm final_norm_;               // (hidden)
+  std::unique_ptr<Matrix> head_;  // (vocab, hidden); null if tied to the embedding
 };
 
 }  // namespace ecq

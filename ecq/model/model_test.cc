@@ -52,8 +52,7 @@ class NaiveModel {
     for (const double v : x) sum += v * v;
     Vector out(x.size());
     for (size_t i = 0; i < x.size(); ++i) {
-      out[i] =
-          x[i] / std::sqrt(sum / static_cast<double>(x.size()) + c_.rms_norm_eps) * w_.at(name)[i];
+      out[i] = x[i] / std::sqrt(sum / static_cast<double>(x.size()) + c_.norm_eps) * w_.at(name)[i];
     }
     return out;
   }
@@ -64,7 +63,7 @@ class NaiveModel {
       for (size_t i = 0; i < half; ++i) {
         const double angle =
             static_cast<double>(position) *
-            std::pow(c_.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
+            std::pow(c_.rope.theta, -static_cast<double>(i) / static_cast<double>(half));
         const double a = x[at + i], b = x[at + i + half];
         x[at + i] = a * std::cos(angle) - b * std::sin(angle);
         x[at + i + half] = b * std::cos(angle) + a * std::sin(angle);
@@ -284,6 +283,33 @@ class FailingWeights final : public WeightProvider {
   size_t good_;
   RandomWeights weights_{1};
 };
+
+// Has no tensor under the root of the names.
+class BareWeights final : public WeightProvider {
+ public:
+  explicit BareWeights(RandomWeights* weights) : weights_(weights) {}
+  bool Has(std::string_view name) const override { return !name.starts_with("model."); }
+  Result<std::unique_ptr<Matrix>> GetMatrix(std::string_view name, uint64_t rows,
+                                            uint64_t cols) override {
+    return weights_->GetMatrix(name, rows, cols);
+  }
+  Result<std::vector<float>> GetVector(std::string_view name, uint64_t size) override {
+    return weights_->GetVector(name, size);
+  }
+
+ private:
+  RandomWeights* weights_;
+};
+
+TEST(Model, LoadsCheckpointsOfABareBaseModel) {
+  RandomWeights weights(1);
+  BareWeights bare(&weights);
+  ASSERT_TRUE(Model::Load(TinyConfig(), bare).ok());
+  EXPECT_TRUE(weights.WasRead("embed_tokens.weight"));
+  EXPECT_TRUE(weights.WasRead("layers.2.self_attn.q_proj.weight"));
+  EXPECT_TRUE(weights.WasRead("norm.weight"));
+  EXPECT_FALSE(weights.WasRead("model.embed_tokens.weight"));
+}
 
 TEST(Model, PassesOnEveryLoadError) {
   const ModelConfig config = TinyConfig();

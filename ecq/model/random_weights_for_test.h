@@ -66,8 +66,9 @@ inline ModelConfig TinyConfig() {
   config.head_dim = 10;
   config.vocab_size = 70;
   config.max_positions = 1024;
-  config.rms_norm_eps = 1e-5;
-  config.rope_theta = 10000;
+  config.norm_eps = 1e-5;
+  config.rope.theta = 10000;
+  config.rope.dims = 10;
   config.tie_word_embeddings = true;
   return config;
 }

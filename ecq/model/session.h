@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "ecq/backend/matrix.h"
 #include "ecq/base/aligned_buffer.h"
@@ -47,6 +50,8 @@ class Session {
   size_t block_tokens_;  // T, the most tokens of one block
   KvCache cache_;
   RopeTable rope_;
+  std::optional<RopeTable> window_rope_;     // of the layers with a window, if it differs
+  std::vector<uint32_t> learned_positions_;  // (max_context): 0, 1, ...; empty without such
   AttentionScratch attention_scratch_;
   AlignedBuffer<float> x_;       // (T, hidden): the residual stream
   AlignedBuffer<float> normed_;  // (T, hidden)
@@ -57,6 +62,7 @@ class Session {
   AlignedBuffer<float> mixed_;   // (T, num_heads, head_dim): what attention gives
   AlignedBuffer<float> gate_;    // (T, intermediate)
   AlignedBuffer<float> up_;      // (T, intermediate)
+  AlignedBuffer<float> fused_;   // (T, widest fused product)
 };
 
 }  // namespace ecq

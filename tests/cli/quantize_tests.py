@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import signal
+import struct
 import subprocess
 import time
 
@@ -18,6 +19,23 @@ def payloads(path):
     """The coded matrices of a file: {tensor: (dtype, shape, bytes)}."""
     _, tensors = cli_util.read_safetensors(path)
     return {name: t for name, t in tensors.items() if ".ecq_" in name}
+
+
+class EncoderTest(CliTest):
+    def test_encoders_are_quantized_but_not_run(self):
+        values = {name: (shape, struct.pack(f"<{size}f", *((i * 37 % 101) / 50 - 1 for i in range(size))))
+                  for name, shape, size in (("embeddings.word_embeddings.weight", [100, 32], 3200),
+                                            ("encoder.layer.0.attention.self.query.weight", [32, 32], 1024),
+                                            ("encoder.layer.0.attention.self.query.bias", [32], 32))}
+        config = {"architectures": ["BertModel"], "model_type": "bert", "hidden_size": 32}
+        model = cli_util.write_huggingface(self.path("bert"), config, values)
+        report = self.ecq_json("quantize", model, "-o", self.path("m.ecq"), "--bpw", "5")
+        self.assertEqual([m["name"] for m in report["matrices"]], list(values)[:2])
+        self.ecq("inspect", self.path("m.ecq"))
+        self.ecq("verify", self.path("m.ecq"), "--against", model)
+        for path in (model, self.path("m.ecq")):
+            for command in (["run", path, "-p", "x"], ["eval", path, "--tokens", TOKENS]):
+                self.assert_fails(1, ["BertModel is an encoder", "quantize, inspect and verify"], *command)
 
 
 class TargetTest(CliTest):

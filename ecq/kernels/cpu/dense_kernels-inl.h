@@ -115,6 +115,18 @@ static void SiluMul(float* gate, const float* up, size_t n) {
   }
 }
 
-const DenseKernels kDenseKernels{Gemv, WeightedRowSum, Softmax, SiluMul};
+// (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)), and -2 u = x (a + b x^2).
+inline F32 GeluTanhVector(F32 x) {
+  const F32 slope = MulAdd(Mul(x, x), Set(-0.0713548163f), Set(-1.59576912f));
+  return Div(x, Add(Set(1.0f), Exp(Mul(x, slope))));
+}
+
+static void GeluTanh(float* x, size_t n) {
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(x + i, GeluTanhVector(Load(x + i)));
+  if (i < n) StoreFirst(x + i, n - i, GeluTanhVector(LoadFirst(x + i, n - i)));
+}
+
+const DenseKernels kDenseKernels{Gemv, WeightedRowSum, Softmax, SiluMul, GeluTanh};
 
 }  // namespace ecq::ECQ_TARGET

@@ -8,7 +8,7 @@ namespace ecq {
 namespace {
 
 constexpr DenseKernels kReference{reference::Gemv, reference::WeightedRowSum, reference::Softmax,
-                                  reference::SiluMul};
+                                  reference::SiluMul, reference::GeluTanh};
 
 }  // namespace
 

@@ -19,6 +19,8 @@ struct DenseKernels {
   void (*softmax)(float* x, size_t n, float scale);
   // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i].
   void (*silu_mul)(float* gate, const float* up, size_t n);
+  // x[i] = x[i] / 2 * (1 + tanh(sqrt(2 / pi) * (x[i] + 0.044715 x[i]^3))).
+  void (*gelu_tanh)(float* x, size_t n);
 };
 
 // Pre: CpuTargetSupported(target).

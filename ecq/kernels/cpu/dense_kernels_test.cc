@@ -121,6 +121,26 @@ TEST_P(DenseKernelsTest, SiluMulMatchesReference) {
   EXPECT_TRUE(std::isnan(gates[5]));
 }
 
+TEST_P(DenseKernelsTest, GeluTanhMatchesReference) {
+  for (const size_t n : {1, 7, 8, 9, 15, 16, 17, 31, 1000}) {
+    auto actual = RandomVector(rng_, n, 3);
+    auto expected = actual;
+    actual.push_back(kGuard);
+    reference::GeluTanh(expected.data(), n);
+    kernels_->gelu_tanh(actual.data(), n);
+    for (size_t i = 0; i < n; ++i) EXPECT_NEAR(actual[i], expected[i], 2e-6);
+    EXPECT_EQ(actual[n], kGuard);
+  }
+  float x[] = {-200, -20, 0, 20, 3e38f, std::numeric_limits<float>::quiet_NaN()};
+  kernels_->gelu_tanh(x, 6);
+  EXPECT_NEAR(x[0], 0, 1e-30);
+  EXPECT_NEAR(x[1], 0, 1e-30);
+  EXPECT_EQ(x[2], 0);
+  EXPECT_EQ(x[3], 20);
+  EXPECT_EQ(x[4], 3e38f);
+  EXPECT_TRUE(std::isnan(x[5]));
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, DenseKernelsTest, testing::ValuesIn(kAllCpuTargets),
                          [](const auto& test) { return std::string(CpuTargetName(test.param)); });
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace ecq::reference {
 
@@ -34,6 +35,14 @@ void Softmax(float* x, size_t n, float scale) {
 
 void SiluMul(float* gate, const float* up, size_t n) {
   for (size_t i = 0; i < n; ++i) gate[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+}
+
+void GeluTanh(float* x, size_t n) {
+  const double root = std::sqrt(2 / std::numbers::pi);
+  for (size_t i = 0; i < n; ++i) {
+    const double v = x[i];
+    x[i] = static_cast<float>(v / 2 * (1 + std::tanh(root * (v + 0.044715 * v * v * v))));
+  }
 }
 
 }  // namespace ecq::reference
