@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ const std::filesystem::path kStories = kRoot / "data/models/stories260K/stories2
 struct Oracle {
   const char* vectors;
   std::filesystem::path model;
+
+  friend void PrintTo(const Oracle& oracle, std::ostream* out) { *out << oracle.vectors; }
 };
 
 // All logits after the tokens, (tokens, vocab).
