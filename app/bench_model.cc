@@ -104,8 +104,8 @@ uint64_t WeightBytesPerToken(const OpenedModel& opened, const Model& model) {
     const bool looked_up =
         !model.config().tie_word_embeddings && tensor.name == "model.embed_tokens.weight";
     if (looked_up) continue;
-    bytes += opened.coded() ? tensor.source_bytes
-                            : sizeof(float) * tensor.shape[0] * tensor.shape[1];
+    const bool coded = opened.coded() && opened.ecq()->matrix(tensor.name).ok();
+    bytes += coded ? tensor.source_bytes : sizeof(float) * tensor.shape[0] * tensor.shape[1];
   }
   return bytes;
 }

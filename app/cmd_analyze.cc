@@ -55,10 +55,10 @@ Result<Named> AnalyzeSource(const AnalyzeArgs& args, ThreadPool& pool) {
   Named out;
   const fs::path path = fs::path(args.source).lexically_normal();
   out.title = (path.has_filename() ? path : path.parent_path()).filename().string();
-  Progress progress("Analyzing", 1000);
+  Progress progress("Analyzing", "weights");
   Result<ModelAnalysis> analysis =
       AnalyzeModel(model.source(), pool, [&](uint64_t done, uint64_t all, const std::string& name) {
-        progress.Update(done * 1000 / all, name);
+        progress.Update(done, all, name);
       });
   if (!analysis.ok()) {
     return Error{analysis.error().code, args.source + ": " + analysis.error().message};

@@ -113,8 +113,8 @@ Status RunEval(const EvalArgs& args) {
     options.base = &*base;
   }
   ThreadPool pool(args.threads > 0 ? args.threads : DefaultThreadCount());
-  Progress progress("Evaluating", set.windows.size());
-  options.progress = [&](size_t done, size_t) { progress.Update(done); };
+  Progress progress("Evaluating", "windows");
+  options.progress = [&](size_t done, size_t all) { progress.Update(done, all); };
   ECQ_TRY(const EvaluationResult result, Evaluate(model, pool, set, options));
   if (args.json) {
     PrintJson(opened, result);

@@ -6,6 +6,7 @@
 #include "app/commands.h"
 #include "app/json_text.h"
 #include "app/opened_model.h"
+#include "app/shard_report.h"
 #include "app/units.h"
 #include "ecq/codec/codec.h"
 
@@ -63,7 +64,7 @@ Result<nlohmann::ordered_json> Describe(const OpenedModel& model) {
     }
   }
   for (const SourceTensor& tensor : model.source().tensors()) {
-    if (model.coded() && IsWeightMatrix(tensor)) continue;
+    if (model.coded() && model.ecq()->matrix(tensor.name).ok()) continue;
     json["tensors"].push_back({{"name", tensor.name},
                                {"shape", tensor.shape},
                                {"type", tensor.source_type},
@@ -109,10 +110,61 @@ void PrintText(const nlohmann::ordered_json& json) {
   }
 }
 
+nlohmann::ordered_json ShardJson(const OpenedModel& model, const ShardReport& report) {
+  nlohmann::ordered_json json;
+  json["file"] = model.path();
+  json["ranks"] = report.ranks;
+  json["even"] = report.Obstacle().empty();
+  json["even_ranks"] = report.even_ranks;
+  for (const ShardedType& type : report.types) {
+    json["matrices"].push_back({{"type", type.type},
+                                {"number", type.number},
+                                {"shape", {type.rows, type.cols}},
+                                {"cut", type.by_columns ? "columns" : "rows"},
+                                {"per_rank", type.per_rank},
+                                {"obstacle", type.obstacle},
+                                {"recode", type.recode}});
+  }
+  return json;
+}
+
+void PrintShards(const OpenedModel& model, const ShardReport& report) {
+  fmt::print("{:<14} {:>6} {:>16} {:<8} {:>8}\n", "matrices", "number", "shape", "cut by",
+             "per rank");
+  for (const ShardedType& type : report.types) {
+    const std::string note = !type.obstacle.empty() ? "  uneven: " + type.obstacle
+                             : !type.recode.empty() ? "  recode: " + type.recode
+                             : report.coded         ? "  parts of the file"
+                                                    : "";
+    fmt::print("{:<14} {:>6} {:>16} {:<8} {:>8}{}\n", Printable(type.type), type.number,
+               fmt::format("{} x {}", type.rows, type.cols), type.by_columns ? "columns" : "rows",
+               type.obstacle.empty() ? std::to_string(type.per_rank) : "-", note);
+  }
+  fmt::print("{} over {} rank{}: {}; equal shares for {} ranks\n", Printable(model.path()),
+             report.ranks, report.ranks == 1 ? "" : "s",
+             report.Obstacle().empty() ? "even" : "uneven", fmt::join(report.even_ranks, ", "));
+}
+
+// Errors besides those of ReportShards(): kBadLayout if the shares are unequal.
+Status InspectShards(const OpenedModel& model, const InspectArgs& args) {
+  ECQ_TRY(const ShardReport report, ReportShards(model, args.ranks));
+  if (args.json) {
+    fmt::print("{}\n", JsonText(ShardJson(model, report)));
+  } else {
+    PrintShards(model, report);
+  }
+  const std::string obstacle = report.Obstacle();
+  if (obstacle.empty()) return OkStatus();
+  return Error{ErrorCode::kBadLayout,
+               fmt::format("{}: does not shard evenly over {} ranks: {}; at most {} ranks work",
+                           model.path(), args.ranks, obstacle, report.even_ranks.back())};
+}
+
 }  // namespace
 
 Status RunInspect(const InspectArgs& args) {
   ECQ_TRY(const OpenedModel model, OpenedModel::Open(args.file));
+  if (args.ranks > 0) return InspectShards(model, args);
   ECQ_TRY(const nlohmann::ordered_json json, Describe(model));
   if (args.json) {
     fmt::print("{}\n", JsonText(json));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/model_card.h"
 #include "app/opened_model.h"
 #include "app/units.h"
 #include "ecq/base/atomic_file.h"
@@ -48,6 +49,25 @@ Status MakeDirectory(const fs::path& directory, bool force) {
                  directory.string() + ": not an empty directory; give another one, or --force"};
   }
   return OkStatus();
+}
+
+// Writes the card of an unpacked directory, unless a side file has its name or somebody changed the
+// one that is there. Returns a remark for the report.
+Result<std::string> WriteCardInto(const fs::path& directory, const EcqFile& file,
+                                  const std::string& command) {
+  const auto& names = file.side_files();
+  if (std::find(names.begin(), names.end(), kCardFile) != names.end()) return std::string();
+  const fs::path path = directory / kCardFile;
+  const Status free = CheckCardPath(path);
+  if (!free.ok() && free.error().code == ErrorCode::kAlreadyExists) {
+    return fmt::format("; {} stays as it is", path.string());
+  }
+  ECQ_RETURN_IF_ERROR(free);
+  ECQ_TRY(const OpenedModel model, OpenedModel::Open(directory / kUnpackedWeights));
+  const std::string title = fs::absolute(directory).lexically_normal().filename().string();
+  ECQ_TRY(const std::string card, ModelCard(model, {title, command, ReadOrigin(model), {}}));
+  ECQ_RETURN_IF_ERROR(WriteCard(path, card));
+  return fmt::format("; model card in {}", path.string());
 }
 
 // Whether a file of an unpacked directory goes into the .ecq although it was not in it before.
@@ -99,8 +119,9 @@ Status RunUnpack(const UnpackArgs& args) {
     ECQ_RETURN_IF_ERROR(WriteFile(directory / name, contents, args.force));
   }
   ECQ_RETURN_IF_ERROR(WriteFile(directory / kUnpackedWeights, bytes.bytes(), args.force));
-  fmt::print("{}: {} and {} other files, {}\n", args.output, kUnpackedWeights,
-             file.side_files().size(), FormatBytes(file.file_bytes()));
+  ECQ_TRY(const std::string remark, WriteCardInto(directory, file, args.command_line));
+  fmt::print("{}: {} and {} other files, {}{}\n", args.output, kUnpackedWeights,
+             file.side_files().size(), FormatBytes(file.file_bytes()), remark);
   return OkStatus();
 }
 

@@ -9,9 +9,12 @@
 
 #include "app/commands.h"
 #include "app/json_text.h"
+#include "app/model_card.h"
 #include "app/opened_model.h"
+#include "app/presets.h"
 #include "app/progress.h"
 #include "app/quantize_model.h"
+#include "app/tensor_rules.h"
 #include "app/tensor_type.h"
 #include "app/units.h"
 #include "ecq/format/sha256.h"
@@ -70,11 +73,11 @@ class Quantization {
     Outcome outcome;
     ECQ_TRY(EcqWriter writer, args_.dry_run ? EcqWriter::CreateMeasuring(info)
                                             : EcqWriter::Create(args_.output, info, args_.force));
-    Progress progress(args_.dry_run ? "Measuring" : "Quantizing", 1000);
+    Progress progress(args_.dry_run ? "Measuring" : "Quantizing", "weights");
     ECQ_TRY(outcome.report,
             QuantizeModel(model_.source(), options_, pool_, writer,
                           [&](uint64_t done, uint64_t all, const std::string& name) {
-                            progress.Update(done * 1000 / all, name);
+                            progress.Update(done, all, name);
                           }));
     ECQ_TRY(outcome.file_bytes, writer.Seal());
     if (!args_.dry_run && MeetsSize(outcome.file_bytes)) ECQ_RETURN_IF_ERROR(writer.Finish());
@@ -88,7 +91,7 @@ class Quantization {
     return size <= target && size >= (1 - kSizeTolerance) * target;
   }
 
-  // A rate that roughly meets a size, in the range where all models can go.
+  // A rate that roughly meets a size; without rules, in the range where all models can go.
   double GuessRate(double file_bytes) const {
     double weights = 0;
     for (const SideFile& file : model_.source().side_files()) {
@@ -99,7 +102,8 @@ class Quantization {
       weights += static_cast<double>(tensor.shape[0]) * static_cast<double>(tensor.shape[1]);
       file_bytes -= kTypicalHeaderBytes;
     }
-    return std::clamp(8 * file_bytes / weights, 1.0, 6.0);
+    const double rate = 8 * file_bytes / weights;
+    return options_.rules.empty() ? std::clamp(rate, 1.0, 6.0) : rate;
   }
 
   // Secant on the bits per weight: what is not matrices hardly depends on them.
@@ -107,6 +111,7 @@ class Quantization {
     const double target = (1 - kSizeTolerance / 2) * static_cast<double>(*args_.size_bytes);
     options_.bpw = GuessRate(target);
     uint64_t nearest = 0;
+    uint64_t last = 0;
     for (int pass = 1; pass <= kMaxSizePasses; ++pass) {
       Result<Outcome> attempt = Once(info);
       if (!attempt.ok()) return Unreachable(std::move(attempt).error());
@@ -116,6 +121,13 @@ class Quantization {
           std::abs(static_cast<double>(nearest) - target)) {
         nearest = outcome.file_bytes;
       }
+      if (outcome.file_bytes == last) {
+        return Unreachable({ErrorCode::kInvalidArgument,
+                            fmt::format("the --tensor rules settle every matrix, and the file "
+                                        "takes {} bytes; drop --size",
+                                        last)});
+      }
+      last = outcome.file_bytes;
       const double missing = target - static_cast<double>(outcome.file_bytes);
       options_.bpw += 8 * missing / static_cast<double>(outcome.report.num_weights());
       if (options_.bpw <= 0.5) {
@@ -175,6 +187,7 @@ void PrintTable(const QuantizeArgs& args, const OpenedModel& model, const Outcom
   fmt::print("{} ({}) -> {}: {} in {:.1f} s{}\n", model.path(), FormatBytes(model.file_bytes()),
              args.dry_run ? "nothing written" : args.output, FormatBytes(outcome.file_bytes),
              outcome.seconds, args.dry_run ? " (dry run)" : "");
+  if (!args.card.empty()) fmt::print("model card: {}\n", args.card);
 }
 
 void PrintJson(const QuantizeArgs& args, const Outcome& outcome) {
@@ -194,26 +207,49 @@ void PrintJson(const QuantizeArgs& args, const Outcome& outcome) {
   fmt::print("{}\n", JsonText(json));
 }
 
-}  // namespace
-
-Status RunQuantize(const QuantizeArgs& args) {
+// What the command line says, but for the rules.
+Result<QuantizeOptions> ReadOptions(const QuantizeArgs& args) {
   ECQ_RETURN_IF_ERROR(CheckGrid(args.grid));
   QuantizeOptions options;
   options.grid = args.grid;
   options.embedding_bpw = args.embedding_bpw;
+  const Preset* const preset = FindPreset(args.preset);
+  if (preset != nullptr) options.bpw = preset->bpw;
   if (args.bpw) options.bpw = *args.bpw;
+  options.bpw_must_be_met = !args.size_bytes && (args.bpw || preset != nullptr);
   if (args.codec != "auto") {
     ECQ_TRY(options.pack.codec, CodecFromName(args.codec));
   }
+  return options;
+}
+
+Status WriteCardOf(const QuantizeArgs& args, const OpenedModel& source, const Outcome& outcome) {
+  const std::filesystem::path path = std::filesystem::path(args.source).lexically_normal();
+  const std::filesystem::path name = path.has_filename() ? path : path.parent_path();
+  ECQ_TRY(const OpenedModel made, OpenedModel::Open(args.output));
+  ECQ_TRY(const std::string card, ModelCard(made, {name.stem().string(), args.command_line,
+                                                   ReadOrigin(source), outcome.report.matrices}));
+  return WriteCard(args.card, card);
+}
+
+}  // namespace
+
+Status RunQuantize(const QuantizeArgs& args) {
+  ECQ_TRY(QuantizeOptions options, ReadOptions(args));
   // Refuse early what must not be done, before minutes of work.
   std::error_code ignored;  // the writer will tell
   if (!args.dry_run && !args.force && std::filesystem::exists(args.output, ignored)) {
     return Error{ErrorCode::kAlreadyExists,
                  args.output + ": exists already; use --force to replace it"};
   }
+  if (!args.card.empty()) ECQ_RETURN_IF_ERROR(CheckCardPath(args.card));
   ECQ_TRY(const OpenedModel model, OpenedModel::Open(args.source));
   ECQ_RETURN_IF_ERROR(model.CheckQuantizable());
-  ECQ_TRY(const Outcome outcome, Quantization(args, model, options).Run());
+  if (!args.tensor_rules.empty()) {
+    ECQ_TRY(options.rules, AssignTensorRules(args.tensor_rules, model.source().tensors()));
+  }
+  ECQ_TRY(const Outcome outcome, Quantization(args, model, std::move(options)).Run());
+  if (!args.card.empty()) ECQ_RETURN_IF_ERROR(WriteCardOf(args, model, outcome));
   if (args.json) {
     PrintJson(args, outcome);
   } else {

@@ -18,7 +18,7 @@ namespace {
 
 // Decodes every tile, which checks that each codestream ends as it must.
 Status DecodeAll(const EcqFile& file, ThreadPool& pool) {
-  Progress progress("Decoding", file.matrices().size());
+  Progress progress("Decoding", "matrices");
   uint64_t done = 0;
   for (const std::string& name : file.matrices()) {
     ECQ_TRY(PackedTensor tensor, file.matrix(name));
@@ -39,7 +39,7 @@ Status DecodeAll(const EcqFile& file, ThreadPool& pool) {
                    fmt::format("{}: tile {} of {} does not decode; the file is damaged", name,
                                first_bad.load(), desc.num_tiles)};
     }
-    progress.Update(++done, name);
+    progress.Update(++done, file.matrices().size(), name);
   }
   return OkStatus();
 }
@@ -56,16 +56,15 @@ Result<size_t> FindIn(const OpenedModel& model, const SourceTensor& tensor,
                            ShapeToString(tensor.shape), owner.path(), model.path())};
 }
 
-// Plain tensors must be equal, matrices as close as a quantizer can leave them: an error of a whole
-// standard deviation means that the file belongs to another model.
-// Returns a line of report.
+// Plain tensors must be equal, coded matrices as close as a quantizer can leave them: an error of a
+// whole standard deviation means that the file belongs to another model. Returns a line of report.
 Result<std::string> CompareWith(const OpenedModel& model, const OpenedModel& against) {
   constexpr double kMaxRelativeError = 1.0;
   const auto& theirs = against.source().tensors();
   for (const SourceTensor& tensor : model.source().tensors()) {
     ECQ_RETURN_IF_ERROR(FindIn(against, tensor, model));
   }
-  Progress progress("Comparing", theirs.size());
+  Progress progress("Comparing", "tensors");
   double worst = 0;
   std::string worst_name;
   for (size_t i = 0; i < theirs.size(); ++i) {
@@ -81,7 +80,7 @@ Result<std::string> CompareWith(const OpenedModel& model, const OpenedModel& aga
       error += (double{a[j]} - b[j]) * (double{a[j]} - b[j]);
       energy += double{b[j]} * b[j];
     }
-    const bool plain = !IsWeightMatrix(theirs[i]);
+    const bool plain = !model.ecq()->matrix(theirs[i].name).ok();
     const double relative = energy > 0 ? std::sqrt(error / energy) : error > 0 ? INFINITY : 0;
     if ((plain && error != 0) || !(relative < kMaxRelativeError)) {
       return Error{
@@ -93,7 +92,7 @@ Result<std::string> CompareWith(const OpenedModel& model, const OpenedModel& aga
       worst = relative;
       worst_name = theirs[i].name;
     }
-    progress.Update(i + 1, theirs[i].name);
+    progress.Update(i + 1, theirs.size(), theirs[i].name);
   }
   return fmt::format("source: all {} tensors there; largest relative error {:.4f} ({})\n",
                      theirs.size(), worst, worst_name.empty() ? "none" : worst_name);

@@ -16,8 +16,12 @@ struct QuantizeArgs {
   std::optional<double> bpw;
   std::optional<uint64_t> size_bytes;
   std::optional<double> embedding_bpw;
+  std::string preset;                     // empty: none
+  std::vector<std::string> tensor_rules;  // REGEX=RULE
   std::string grid = "ecq";
   std::string codec = "auto";
+  std::string card;          // a file for the model card; empty: none
+  std::string command_line;  // as typed, for the card
   bool dry_run = false;
   bool force = false;
   bool json = false;
@@ -65,6 +69,7 @@ struct BenchArgs {
 
 struct InspectArgs {
   std::string file;
+  uint32_t ranks = 0;  // report how it shards instead, unless 0
   bool json = false;
 };
 
@@ -86,6 +91,7 @@ struct AnalyzeArgs {
 struct UnpackArgs {
   std::string file;
   std::string output;
+  std::string command_line;  // as typed, for the card
   bool force = false;
 };
 

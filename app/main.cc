@@ -12,11 +12,17 @@
 #include "app/build_info.h"
 #include "app/cli_docs.h"
 #include "app/commands.h"
+#include "app/presets.h"
+#include "app/shard_report.h"
 #include "app/units.h"
+#include "app/validators.h"
 #include "ecq/backend/target_override.h"
 
 namespace {
 
+using ecq::CountValidator;
+using ecq::RateValidator;
+using ecq::SizeValidator;
 using ecq::Status;
 
 constexpr int kExitOk = 0;
@@ -27,37 +33,6 @@ constexpr char kOutputFailed[] = "standard output: cannot write all of the resul
 
 constexpr char kModelHelp[] =
     "a Hugging Face or MLX directory, a .gguf, a llama2.c .bin or an .ecq";
-
-CLI::Validator SizeValidator() {
-  return CLI::Validator(
-      [](std::string& text) {
-        const auto bytes = ecq::ParseSize(text);
-        if (!bytes) return "'" + text + "' is no size; write 60MB, 1.5GiB or a number of bytes";
-        text = std::to_string(*bytes);
-        return std::string();
-      },
-      "SIZE");
-}
-
-// Unlike CLI::Range, refuses "nan".
-CLI::Validator RateValidator() {
-  return CLI::Validator(
-      [](std::string& text) -> std::string {
-        double rate = 0;
-        if (CLI::detail::lexical_cast(text, rate) && rate >= 1 && rate <= 7) return {};
-        return "expected 1 to 7 bits per weight, got '" + text + "'";
-      },
-      "RATE");
-}
-
-CLI::Validator CountValidator() {
-  return CLI::Validator(
-      [](std::string& text) -> std::string {
-        if (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos) return {};
-        return "expected a whole number, 0 or more, got '" + text + "'";
-      },
-      "");
-}
 
 void AddThreads(CLI::App& command, size_t& threads, const char* flags) {
   command.add_option(flags, threads, "threads (default: one for each physical core)")
@@ -78,11 +53,24 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
   c->add_option("--embedding-bpw", args.embedding_bpw,
                 "bits per weight of embedding and head (default: as --bpw, at most 6)")
       ->check(RateValidator());
+  c->add_option("--preset", args.preset, "a rate by name; --bpw or --size beside it count instead")
+      ->check(CLI::IsMember(ecq::PresetNames()));
+  c->add_flag_callback(
+      "--list-presets", [] { throw CLI::CallForVersion(ecq::DescribePresets(), 0); },
+      "say what each preset sets and when to take it, and exit");
+  c->add_option("--tensor", args.tensor_rules,
+                "treat the matrices whose names match otherwise: RULE is keep (unquantized) or a "
+                "list of bpw:RATE, grid:NAME, codec:NAME with commas; of several that match the "
+                "last counts")
+      ->type_name("REGEX=RULE")
+      ->allow_extra_args(false)
+      ->check(ecq::TensorRuleValidator());
   c->add_option("--grid", args.grid,
                 "ecq, or a fixed-width grid to compare with: tensor-minmax4, tensor-absmax4, row4, "
                 "q4_0, mlx4-g64, mlx3-g64");
   c->add_option("--codec", args.codec, "auto (smallest), rans or raw");
-  c->add_flag("--dry-run", args.dry_run, "report the size, write nothing");
+  c->add_option("--card", args.card, "also write a model card to this file, such as README.md");
+  c->add_flag("--dry-run", args.dry_run, "report the exact size, write nothing");
   c->add_flag("--force", args.force, "replace an existing file");
   c->add_flag("--json", args.json, "report as JSON");
   AddThreads(*c, args.threads, "-j,--jobs");
@@ -90,6 +78,9 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
       "Examples:\n"
       "  ecq quantize models/smollm2-135m.gguf -o smollm2.ecq --bpw 4\n"
       "  ecq quantize Qwen2.5-0.5B/ -o qwen.ecq --size 300MB\n"
+      "  ecq quantize model.gguf -o model.ecq --preset small --card README.md\n"
+      "  ecq quantize model.gguf -o model.ecq --tensor 'down_proj=bpw:5' --tensor "
+      "'layers\\.0\\.=keep'\n"
       "  ecq quantize model.gguf --grid q4_0 --codec raw --dry-run");
   return c;
 }
@@ -148,8 +139,15 @@ CLI::App* AddEval(CLI::App& app, ecq::EvalArgs& args) {
 CLI::App* AddInspect(CLI::App& app, ecq::InspectArgs& args) {
   CLI::App* c = app.add_subcommand("inspect", "List what is in a model file");
   c->add_option("FILE", args.file, kModelHelp)->required();
+  c->add_option("--tp", args.ranks,
+                "say instead whether it shards evenly over so many ranks of tensor parallelism")
+      ->check(CLI::Range(uint32_t{1}, ecq::kMaxRanks));
   c->add_flag("--json", args.json, "as JSON");
-  c->footer("Example:\n  ecq inspect smollm2.ecq");
+  c->footer(
+      "With --tp the exit status is 0 if all ranks get equal shares, else 1.\n"
+      "Examples:\n"
+      "  ecq inspect smollm2.ecq\n"
+      "  ecq inspect smollm2.ecq --tp 3");
   return c;
 }
 
@@ -172,7 +170,8 @@ CLI::App* AddBench(CLI::App& app, ecq::BenchArgs& args) {
   c->add_flag("--kernels", args.kernels,
               "instead: the product with the largest matrix of each type, by instruction set");
   c->footer(
-      "GB/s counts the bytes of weights that a generated token reads; '% of memory' compares that with\n"
+      "GB/s counts the bytes of weights that a generated token reads; '% of memory' compares that "
+      "with\n"
       "the read bandwidth measured in the same run with the same threads.\n"
       "Examples:\n"
       "  ecq bench smollm2.ecq -t 1,2\n"
@@ -189,22 +188,6 @@ CLI::App* AddVerify(CLI::App& app, ecq::VerifyArgs& args) {
   return c;
 }
 
-// Unlike SizeValidator, bounded: the weights are held in memory.
-CLI::Validator WeightCountValidator() {
-  return CLI::Validator(
-      [](std::string& text) {
-        constexpr uint64_t kLeast = 4096;
-        constexpr uint64_t kMost = uint64_t{1} << 28;
-        const auto count = ecq::ParseSize(text);
-        if (!count || *count < kLeast || *count > kMost) {
-          return "expected a number from 4096 to 268435456, such as 2M, got '" + text + "'";
-        }
-        text = std::to_string(*count);
-        return std::string();
-      },
-      "COUNT");
-}
-
 CLI::App* AddAnalyze(CLI::App& app, ecq::AnalyzeArgs& args) {
   CLI::App* c = app.add_subcommand("analyze", "Measure how many bits the weights really hold");
   auto* source = c->add_option("SRC", args.source, kModelHelp);
@@ -213,7 +196,7 @@ CLI::App* AddAnalyze(CLI::App& app, ecq::AnalyzeArgs& args) {
                         ->check(CLI::IsMember({"gaussian", "laplace", "student5"}))
                         ->excludes(source);
   c->add_option("--weights", args.weights, "of --synthetic: how many (default 1M), in rows of 4096")
-      ->transform(WeightCountValidator())
+      ->transform(ecq::WeightCountValidator())
       ->needs(synthetic);
   c->add_option("--plot", args.plot,
                 "write weights.svg, integers.svg and rate-distortion.svg to this directory");
@@ -248,9 +231,9 @@ CLI::App* AddUnpack(CLI::App& app, ecq::UnpackArgs& args) {
   c->add_option("-o,--output", args.output, "the directory to write")->required();
   c->add_flag("--force", args.force, "write into a directory that is not empty");
   c->footer(
-      "DIR/model.safetensors is the same file under another name; config.json and the tokenizer "
-      "lie "
-      "beside it,\nto be read or changed. 'ecq pack' makes one file again.\n\n"
+      "DIR/model.safetensors is the same file under another name; config.json, the tokenizer and "
+      "a model card\n(README.md) lie beside it, to be read or changed. 'ecq pack' makes one file "
+      "again.\n\n"
       "Example:\n  ecq unpack smollm2.ecq -o smollm2");
   return c;
 }
@@ -339,10 +322,16 @@ struct CommandLine {
   std::string Contradiction() const {
     if (*quantize_command) {
       if (quantize.output.empty() && !quantize.dry_run) return "-o is required, or --dry-run";
-      if (quantize.grid != "ecq" &&
-          (quantize.bpw || quantize.size_bytes || quantize.embedding_bpw)) {
+      if (quantize.dry_run && !quantize.card.empty()) {
+        return "--card describes a file, and --dry-run writes none";
+      }
+      if (!quantize.card.empty() && quantize.card == quantize.output) {
+        return "--card and -o name the same file";
+      }
+      if (quantize.grid != "ecq" && (quantize.bpw || quantize.size_bytes ||
+                                     quantize.embedding_bpw || !quantize.preset.empty())) {
         return "grid " + quantize.grid +
-               " has a fixed width: --bpw, --size and --embedding-bpw go with --grid ecq";
+               " has a fixed width: --bpw, --size, --embedding-bpw and --preset go with --grid ecq";
       }
     }
     if (*eval_command && eval.text.empty() && eval.tokens.empty()) {
@@ -394,6 +383,8 @@ int main(int argc, char** argv) {
     if (error.get_exit_code() == 0) return line.app.exit(error);  // help or version
     return FailUsage(error.what(), line.command());
   }
+  line.quantize.command_line = line.unpack.command_line =
+      ecq::ShellCommand("ecq", {argv + 1, argv + argc});
   if (line.command().empty()) return FailUsage("a command is required", "");
   if (const std::string what = line.Contradiction(); !what.empty()) {
     return FailUsage(what, line.command());

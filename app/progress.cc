@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 
 #include "app/units.h"
@@ -16,9 +15,19 @@ constexpr double kPlainSeconds = 10;
 
 }  // namespace
 
-Progress::Progress(std::string_view what, uint64_t total)
+std::string ProgressText(std::string_view what, uint64_t done, uint64_t total,
+                         std::string_view unit, double seconds) {
+  const double share = static_cast<double>(done) / static_cast<double>(total);
+  std::string text =
+      fmt::format("{} {:.0f} %, {} elapsed", what, 100 * share, FormatDuration(seconds));
+  if (done == 0 || seconds <= 0) return text;
+  if (done < total) text += ", " + FormatDuration(seconds * (1 - share) / share) + " left";
+  return text + fmt::format(", {} {}/s", FormatCount(static_cast<double>(done) / seconds), unit);
+}
+
+Progress::Progress(std::string_view what, std::string_view unit)
     : what_(what),
-      total_(std::max<uint64_t>(1, total)),
+      unit_(unit),
       terminal_(isatty(STDERR_FILENO) != 0),
       start_(std::chrono::steady_clock::now()) {}
 
@@ -30,22 +39,18 @@ double Progress::Seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
-void Progress::Update(uint64_t done, std::string_view detail) {
+void Progress::Update(uint64_t done, uint64_t total, std::string_view detail) {
   const double seconds = Seconds();
-  const double share = static_cast<double>(done) / static_cast<double>(total_);
-  const std::string left =
-      done > 0 && done < total_ ? FormatDuration(seconds * (1 - share) / share) + " left" : "";
-  if (terminal_) {
-    if (seconds - last_drawn_ < kRedrawSeconds && done < total_) return;
-    last_drawn_ = seconds;
-    fmt::print(stderr, "\r\033[K{} {:3.0f} %  {}  {}", what_, 100 * share, left, Printable(detail));
-    std::fflush(stderr);
+  const double pause = terminal_ ? kRedrawSeconds : kPlainSeconds;
+  if (seconds - last_drawn_ < pause && !(terminal_ && done >= total)) return;
+  last_drawn_ = seconds;
+  const std::string text = ProgressText(what_, done, total, unit_, seconds);
+  if (!terminal_) {
+    fmt::print(stderr, "{}\n", text);
     return;
   }
-  if (seconds - last_drawn_ < kPlainSeconds) return;
-  last_drawn_ = seconds;
-  fmt::print(stderr, "{} {:.0f} %, {} elapsed{}{}\n", what_, 100 * share, FormatDuration(seconds),
-             left.empty() ? "" : ", ", left);
+  fmt::print(stderr, "\r\033[K{}  {}", text, Printable(detail));
+  std::fflush(stderr);
 }
 
 }  // namespace ecq

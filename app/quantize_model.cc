@@ -6,9 +6,12 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "app/opened_model.h"
+#include "app/rate_control.h"
 #include "ecq/backend/packed_matrix.h"
 #include "ecq/base/aligned_buffer.h"
 #include "ecq/base/half.h"
@@ -18,41 +21,6 @@
 
 namespace ecq {
 namespace {
-
-constexpr double kMinRate = 0.5;
-
-// Distributes a budget of bits over the matrices as they come: embedding and head take their own
-// rate, every other matrix an equal share of what is left, so that the total is met whatever single
-// matrices do.
-class RateControl {
- public:
-  RateControl(const std::vector<SourceTensor>& tensors, double bpw, double embedding_bpw)
-      : embedding_bpw_(embedding_bpw) {
-    for (const SourceTensor& tensor : tensors) {
-      if (!IsWeightMatrix(tensor)) continue;
-      const double weights = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
-      (IsEmbedding(tensor.name) ? embedding_weights_ : linear_weights_) += weights;
-    }
-    bits_left_ = bpw * (embedding_weights_ + linear_weights_);
-  }
-
-  double RateOf(std::string_view name) const {
-    if (linear_weights_ <= 0) return bits_left_ / embedding_weights_;
-    if (IsEmbedding(name)) return embedding_bpw_;
-    return (bits_left_ - embedding_bpw_ * embedding_weights_) / linear_weights_;
-  }
-
-  void Spend(std::string_view name, double weights, double bits) {
-    (IsEmbedding(name) ? embedding_weights_ : linear_weights_) -= weights;
-    bits_left_ -= bits;
-  }
-
- private:
-  double embedding_bpw_;
-  double embedding_weights_ = 0;
-  double linear_weights_ = 0;
-  double bits_left_;
-};
 
 Error InTensor(const std::string& name, Error error) {
   error.message = name + ": " + error.message;
@@ -121,14 +89,42 @@ Result<QuantizedTensor> QuantizeToRate(WeightView weights, double bpw, const Pac
   return quantizer.Quantize(step, pool);
 }
 
-Result<QuantizedTensor> QuantizeMatrix(WeightView weights, const QuantizeOptions& options,
-                                       double bpw, ThreadPool& pool) {
-  if (options.grid == "ecq") return QuantizeToRate(weights, bpw, options.pack, pool);
-  return FindBaselineGrid(options.grid)->quantize(weights, pool);
+// How one matrix is made.
+struct Recipe {
+  bool keep = false;
+  std::string grid;
+  PackOptions pack;
+  std::optional<double> bpw;  // grid "ecq": a rate of its own
+
+  // Whether its bytes do not depend on a rate.
+  bool fixed() const { return keep || grid != "ecq"; }
+};
+
+Result<Recipe> RecipeOf(const QuantizeOptions& options, const MatrixRule& rule) {
+  Recipe recipe{rule.keep, options.grid, options.pack, rule.bpw};
+  if (rule.bpw) recipe.grid = "ecq";
+  if (!rule.grid.empty()) recipe.grid = rule.grid;
+  if (rule.codec == "auto") recipe.pack.codec.reset();
+  if (!rule.codec.empty() && rule.codec != "auto") {
+    ECQ_TRY(recipe.pack.codec, CodecFromName(rule.codec));
+  }
+  if (options.grid != "ecq" && !recipe.fixed() && !recipe.bpw) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("its rule says grid:ecq, but beside --grid {} there is no rate to "
+                             "share; add bpw:RATE to the rule",
+                             options.grid)};
+  }
+  return recipe;
+}
+
+Result<QuantizedTensor> QuantizeMatrix(WeightView weights, const Recipe& recipe, double bpw,
+                                       ThreadPool& pool) {
+  if (recipe.grid == "ecq") return QuantizeToRate(weights, bpw, recipe.pack, pool);
+  return FindBaselineGrid(recipe.grid)->quantize(weights, pool);
 }
 
 // The narrowest of BF16, F16 and F32 that holds all values exactly.
-DType NarrowestExactType(const std::vector<float>& values) {
+DType NarrowestExactType(std::span<const float> values) {
   bool bf16 = true;
   bool f16 = true;
   for (const float v : values) {
@@ -138,7 +134,7 @@ DType NarrowestExactType(const std::vector<float>& values) {
   return bf16 ? DType::kBF16 : f16 ? DType::kF16 : DType::kF32;
 }
 
-std::vector<uint8_t> StoreAs(DType type, const std::vector<float>& values) {
+std::vector<uint8_t> StoreAs(DType type, std::span<const float> values) {
   std::vector<uint8_t> bytes(values.size() * DTypeBytes(type));
   for (size_t i = 0; i < values.size(); ++i) {
     uint8_t* const p = bytes.data() + i * DTypeBytes(type);
@@ -155,14 +151,10 @@ class Converter {
  public:
   Converter(const ModelSource& source, const QuantizeOptions& options, ThreadPool& pool,
             EcqWriter& writer)
-      : source_(source),
-        options_(options),
-        pool_(pool),
-        writer_(writer),
-        rates_(source.tensors(), options.bpw,
-               options.embedding_bpw.value_or(DefaultEmbeddingRate(options.bpw))) {}
+      : source_(source), options_(options), pool_(pool), writer_(writer) {}
 
   Result<QuantizeReport> Run(const QuantizeProgress& progress) {
+    ECQ_RETURN_IF_ERROR(Plan());
     uint64_t all_weights = 0;
     for (const SourceTensor& tensor : source_.tensors()) {
       if (IsWeightMatrix(tensor)) all_weights += tensor.shape[0] * tensor.shape[1];
@@ -184,33 +176,90 @@ class Converter {
   }
 
  private:
+  // Settles how each matrix is made, and what rates there are to share.
+  Status Plan() {
+    std::vector<BudgetedMatrix> budgeted;
+    for (size_t i = 0; i < source_.tensors().size(); ++i) {
+      const SourceTensor& tensor = source_.tensors()[i];
+      if (!IsWeightMatrix(tensor)) continue;
+      Result<Recipe> recipe =
+          RecipeOf(options_, options_.rules.empty() ? MatrixRule() : options_.rules[i]);
+      if (!recipe.ok()) return InTensor(tensor.name, std::move(recipe).error());
+      const double weights = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+      std::optional<double> own_bpw = recipe->bpw;
+      if (options_.grid == "ecq" && recipe->fixed()) {
+        const Result<uint64_t> bytes = MeasureFixed(i, *recipe);
+        if (!bytes.ok()) return InTensor(tensor.name, bytes.error());
+        own_bpw = 8.0 * static_cast<double>(*bytes) / weights;
+      }
+      budgeted.push_back({weights, IsEmbedding(tensor.name), own_bpw});
+      recipes_.push_back(*std::move(recipe));
+    }
+    if (options_.grid != "ecq") return OkStatus();
+    ECQ_TRY(rates_,
+            RateControl::Create(std::move(budgeted),
+                                {options_.bpw, options_.bpw_must_be_met, options_.embedding_bpw}));
+    return OkStatus();
+  }
+
+  // What a matrix takes that has no rate.
+  Result<uint64_t> MeasureFixed(size_t index, const Recipe& recipe) const {
+    ECQ_TRY(const AlignedBuffer<float> values, ReadMatrix(index));
+    if (recipe.keep) return values.size() * DTypeBytes(NarrowestExactType(values.span()));
+    ECQ_TRY(const QuantizedTensor quantized,
+            QuantizeMatrix(ViewOf(index, values), recipe, 0, pool_));
+    ECQ_TRY(const PackedTensor packed, Pack(quantized, recipe.pack, pool_));
+    return packed.total_bytes();
+  }
+
+  Result<AlignedBuffer<float>> ReadMatrix(size_t index) const {
+    const Shape& shape = source_.tensors()[index].shape;
+    constexpr uint64_t kMaxDimension = 0x7fffffff;
+    if (shape[0] == 0 || shape[1] == 0 || shape[0] > kMaxDimension || shape[1] > kMaxDimension) {
+      return Error{ErrorCode::kBadLayout, "a matrix of shape " + ShapeToString(shape)};
+    }
+    AlignedBuffer<float> values(shape[0] * shape[1]);
+    ECQ_RETURN_IF_ERROR(source_.ReadF32(index, values.span()));
+    return values;
+  }
+
+  WeightView ViewOf(size_t index, const AlignedBuffer<float>& values) const {
+    const Shape& shape = source_.tensors()[index].shape;
+    return {values.data(), static_cast<uint32_t>(shape[0]), static_cast<uint32_t>(shape[1])};
+  }
+
   Status ConvertMatrix(size_t index) {
     const SourceTensor& tensor = source_.tensors()[index];
-    constexpr uint64_t kMaxDimension = 0x7fffffff;
-    if (tensor.shape[0] == 0 || tensor.shape[1] == 0 || tensor.shape[0] > kMaxDimension ||
-        tensor.shape[1] > kMaxDimension) {
-      return Error{ErrorCode::kBadLayout, "a matrix of shape " + ShapeToString(tensor.shape)};
+    const size_t matrix = report_.matrices.size();
+    const Recipe& recipe = recipes_[matrix];
+    ECQ_TRY(const AlignedBuffer<float> values, ReadMatrix(index));
+    const WeightView weights = ViewOf(index, values);
+    if (recipe.keep) {
+      const DType type = NarrowestExactType(values.span());
+      Report(index, DTypeName(type), values.size() * DTypeBytes(type), 0);
+      return writer_.AddPlain(tensor.name, type, tensor.shape, StoreAs(type, values.span()));
     }
-    AlignedBuffer<float> values(tensor.shape[0] * tensor.shape[1]);
-    ECQ_RETURN_IF_ERROR(source_.ReadF32(index, values.span()));
-    const WeightView weights{values.data(), static_cast<uint32_t>(tensor.shape[0]),
-                             static_cast<uint32_t>(tensor.shape[1])};
-    const double bpw = rates_.RateOf(tensor.name);
-    if (options_.grid == "ecq" && bpw < kMinRate) {
+    const double bpw = rates_ ? rates_->RateOf(matrix) : recipe.bpw.value_or(0);
+    if (recipe.grid == "ecq" && bpw < RateControl::kMinRate) {
       return Error{ErrorCode::kInvalidArgument,
                    fmt::format("{:.2f} bits per weight are left for this matrix, at least {} are "
                                "needed; raise --bpw or --size, or lower --embedding-bpw",
-                               bpw, kMinRate)};
+                               bpw, RateControl::kMinRate)};
     }
-    ECQ_TRY(const QuantizedTensor quantized, QuantizeMatrix(weights, options_, bpw, pool_));
-    ECQ_TRY(const PackedTensor packed, Pack(quantized, options_.pack, pool_));
+    ECQ_TRY(const QuantizedTensor quantized, QuantizeMatrix(weights, recipe, bpw, pool_));
+    ECQ_TRY(const PackedTensor packed, Pack(quantized, recipe.pack, pool_));
     ECQ_RETURN_IF_ERROR(CheckLossless(packed, quantized, pool_));
-    rates_.Spend(tensor.name, static_cast<double>(weights.size()),
-                 8.0 * static_cast<double>(packed.total_bytes()));
-    report_.matrices.push_back({tensor.name, weights.rows, weights.cols,
-                                std::string(GetCodec(packed.desc.codec).name), packed.total_bytes(),
-                                RelativeError(weights, quantized, pool_)});
+    Report(index, GetCodec(packed.desc.codec).name, packed.total_bytes(),
+           RelativeError(weights, quantized, pool_));
     return writer_.AddMatrix(tensor.name, packed);
+  }
+
+  // Notes what became of a matrix, and takes its bytes from the budget.
+  void Report(size_t index, std::string_view codec, uint64_t bytes, double relative_error) {
+    const SourceTensor& tensor = source_.tensors()[index];
+    if (rates_) rates_->Spend(report_.matrices.size(), 8.0 * static_cast<double>(bytes));
+    report_.matrices.push_back(
+        {tensor.name, tensor.shape[0], tensor.shape[1], std::string(codec), bytes, relative_error});
   }
 
   Status CopyPlain(size_t index) {
@@ -220,15 +269,15 @@ class Converter {
     std::vector<float> values(*size);
     ECQ_RETURN_IF_ERROR(source_.ReadF32(index, values));
     const DType type = NarrowestExactType(values);
-    const std::vector<uint8_t> bytes = StoreAs(type, values);
-    return writer_.AddPlain(tensor.name, type, tensor.shape, bytes);
+    return writer_.AddPlain(tensor.name, type, tensor.shape, StoreAs(type, values));
   }
 
   const ModelSource& source_;
   const QuantizeOptions& options_;
   ThreadPool& pool_;
   EcqWriter& writer_;
-  RateControl rates_;
+  std::vector<Recipe> recipes_;       // of the matrices, in their order
+  std::optional<RateControl> rates_;  // grid "ecq" only
   QuantizeReport report_;
 };
 
@@ -257,8 +306,6 @@ Status CheckGrid(std::string_view grid) {
   return Error{ErrorCode::kInvalidArgument,
                fmt::format("grid '{}' is not known; this build knows: {}", grid, known)};
 }
-
-double DefaultEmbeddingRate(double bpw) { return std::min(6.0, bpw); }
 
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
                                      ThreadPool& pool, EcqWriter& writer,

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "app/tensor_rules.h"
 #include "ecq/base/result.h"
 #include "ecq/base/thread_pool.h"
 #include "ecq/format/ecq_writer.h"
@@ -19,8 +20,10 @@ namespace ecq {
 struct QuantizeOptions {
   std::string grid = "ecq";             // "ecq" or a baseline grid
   double bpw = 4.5;                     // total bits per weight over all matrices (grid ecq)
-  std::optional<double> embedding_bpw;  // nothing: DefaultEmbeddingRate()
+  bool bpw_must_be_met = false;         // also where rules settle every matrix
+  std::optional<double> embedding_bpw;  // nothing: as the others, at most 6
   PackOptions pack;
+  std::vector<MatrixRule> rules;  // one for each tensor of the source, or none
 };
 
 // What became of one matrix.
@@ -28,7 +31,7 @@ struct MatrixReport {
   std::string name;
   uint64_t rows;
   uint64_t cols;
-  std::string codec;
+  std::string codec;      // of a matrix that is kept, its type: "BF16"
   uint64_t bytes;         // payload, index, scales, fixes, tables
   double relative_error;  // |W - quantized W| / |W|, Frobenius norms
 
@@ -49,13 +52,10 @@ struct QuantizeReport {
 // Refuses a grid that is none of those known, and names them. Errors: kInvalidArgument.
 Status CheckGrid(std::string_view grid);
 
-// The rate of embedding and head when all matrices together get `bpw`.
-double DefaultEmbeddingRate(double bpw);
-
 // Quantizes and codes every matrix of `source`, checks that the coded integers decode to the same
 // ones, and hands all tensors and side files to `writer`, which is left open. Memory holds one
-// tensor at a time.
-// progress(done weights, all weights, name) is called after each matrix.
+// tensor at a time. Matrices whose rule fixes their bytes are measured first, so that the others
+// can share what is left. progress(done weights, all weights, name) is called after each matrix.
 // Errors: those of the source, kInvalidArgument for a rate that cannot be met, those of the writer.
 using QuantizeProgress = std::function<void(uint64_t, uint64_t, const std::string&)>;
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,

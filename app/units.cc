@@ -54,6 +54,30 @@ std::string FormatDuration(double seconds) {
   return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
+std::string FormatCount(double count) {
+  if (count < 1e3) return fmt::format("{:.1f}", count);
+  if (count < 1e6) return fmt::format("{:.1f} K", count / 1e3);
+  if (count < 1e9) return fmt::format("{:.1f} M", count / 1e6);
+  return fmt::format("{:.1f} G", count / 1e9);
+}
+
+std::string ShellCommand(std::string_view program, const std::vector<std::string>& arguments) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:,=+@%";
+  std::string command(program);
+  for (const std::string& argument : arguments) {
+    command += ' ';
+    if (!argument.empty() && argument.find_first_not_of(kPlain) == std::string::npos) {
+      command += argument;
+      continue;
+    }
+    command += '\'';
+    for (const char c : argument) command += c == '\'' ? "'\\''" : std::string(1, c);
+    command += '\'';
+  }
+  return command;
+}
+
 std::string Printable(std::string_view text) {
   std::string printable(text);
   for (char& c : printable) {

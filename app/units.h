@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ecq {
 
@@ -14,6 +15,12 @@ std::optional<uint64_t> ParseSize(std::string_view text);
 
 std::string FormatBytes(uint64_t bytes);     // "60.1 MB"
 std::string FormatDuration(double seconds);  // "1:05"
+
+// "12.3 M" of 12345678: for rates.
+std::string FormatCount(double count);
+
+// `program` and its arguments as one would type them in a shell.
+std::string ShellCommand(std::string_view program, const std::vector<std::string>& arguments);
 
 // `text` with '?' for control characters: what a file calls things must not steer a terminal.
 std::string Printable(std::string_view text);

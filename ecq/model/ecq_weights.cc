@@ -5,9 +5,27 @@
 
 #include <utility>
 
+#include "ecq/backend/dense_matrix.h"
 #include "ecq/backend/packed_matrix.h"
+#include "ecq/base/aligned_buffer.h"
 
 namespace ecq {
+namespace {
+
+Result<std::unique_ptr<Matrix>> Expand(const TensorView& view, std::string_view name, uint64_t rows,
+                                       uint64_t cols) {
+  if (view.shape != Shape{rows, cols}) {
+    return Error{ErrorCode::kBadLayout,
+                 fmt::format("matrix {} is {}, config.json calls for [{}, {}]", name,
+                             ShapeToString(view.shape), rows, cols)};
+  }
+  AlignedBuffer<float> weights(rows * cols);
+  ECQ_RETURN_IF_ERROR(ConvertToF32(view, weights.span()));
+  ECQ_TRY(DenseMatrix matrix, DenseMatrix::Create(rows, cols, std::move(weights)));
+  return std::unique_ptr<Matrix>(std::make_unique<DenseMatrix>(std::move(matrix)));
+}
+
+}  // namespace
 
 bool EcqWeights::Has(std::string_view name) const {
   return file_.matrix(name).ok() || file_.plain_tensor(name).ok();
@@ -15,6 +33,9 @@ bool EcqWeights::Has(std::string_view name) const {
 
 Result<std::unique_ptr<Matrix>> EcqWeights::GetMatrix(std::string_view name, uint64_t rows,
                                                       uint64_t cols) {
+  if (const auto kept = file_.plain_tensor(name); kept.ok()) {
+    return Expand(*kept, name, rows, cols);
+  }
   ECQ_TRY(PackedTensor tensor, file_.matrix(name));
   if (tensor.desc.rows != rows || tensor.desc.cols != cols) {
     return Error{ErrorCode::kBadLayout,

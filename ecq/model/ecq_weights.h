@@ -1,4 +1,4 @@
-// The weights of a model kept coded: those of an .ecq file.
+// The weights of an .ecq file: coded matrices stay coded, plain ones become dense f32.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace ecq {
 
-// Matrices point into the file's mapping and keep it alive; `file` itself must outlive this object
+// Coded matrices point into the file's mapping and keep it alive; `file` itself must outlive this object
 // only, if EcqFile::Open() made it.
 class EcqWeights final : public WeightProvider {
  public:

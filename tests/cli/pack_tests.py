@@ -11,7 +11,7 @@ class PackTest(CliTest):
             coded = self.quantize(f"{name}.ecq", *flags)
             self.ecq("unpack", coded, "-o", self.path(name))
             names = sorted(p.name for p in pathlib.Path(self.path(name)).iterdir())
-            self.assertEqual(names, ["config.json", "model.safetensors", "sentencepiece.json"])
+            self.assertEqual(names, ["README.md", "config.json", "model.safetensors", "sentencepiece.json"])
             self.ecq("pack", self.path(name), "-o", self.path("again.ecq"), "--force")
             original = pathlib.Path(coded).read_bytes()
             self.assertEqual(pathlib.Path(self.path("again.ecq")).read_bytes(), original)

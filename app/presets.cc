@@ -1,0 +1,52 @@
+// The table of presets. Its numbers are those of docs/benchmarks.md, section 1.
+#include "app/presets.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace ecq {
+namespace {
+
+constexpr std::array<Preset, 4> kPresets{{
+    {"small", 3.6,
+     "the quality of 4-bit groups (Q4_0, MLX) in 80 % of their bytes;\n"
+     "KL 0.412 on SmolLM2-135M (Q4_0: 0.415), 0.106 on Qwen2.5-Coder-0.5B (Q4_0: 0.143)"},
+    {"medium", 4.0, "89 % of the bytes of Q4_0 and better than it; KL 0.272 and 0.060"},
+    {"balanced", 4.5,
+     "the bytes of Q4_0, a third to a fifth of its loss; KL 0.132 and 0.031; as without a preset"},
+    {"quality", 5.0,
+     "close to the source; KL 0.064 and 0.014, same top token for 84 % and 93 % of the tokens"},
+}};
+
+}  // namespace
+
+std::span<const Preset> Presets() { return kPresets; }
+
+std::vector<std::string> PresetNames() {
+  std::vector<std::string> names;
+  for (const Preset& preset : kPresets) names.emplace_back(preset.name);
+  return names;
+}
+
+const Preset* FindPreset(std::string_view name) {
+  const auto found = std::find_if(kPresets.begin(), kPresets.end(),
+                                  [&](const Preset& preset) { return preset.name == name; });
+  return found == kPresets.end() ? nullptr : &*found;
+}
+
+std::string DescribePresets() {
+  std::string text = fmt::format("{:<9} {:<9}  {}\n", "preset", "sets", "when");
+  for (const Preset& preset : kPresets) {
+    text += fmt::format("{:<9} --bpw {:<3.1f}  ", preset.name, preset.bpw);
+    for (const char c : preset.use)
+      text += c == '\n' ? "\n" + std::string(21, ' ') : std::string(1, c);
+    text += '\n';
+  }
+  return text +
+         "KL is to the source on WikiText-2, in nats per token: docs/benchmarks.md, section 1.\n"
+         "--bpw or --size beside a preset counts instead of what it sets.\n";
+}
+
+}  // namespace ecq
