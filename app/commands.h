@@ -20,6 +20,7 @@ struct QuantizeArgs {
   std::string codec = "auto";
   bool dry_run = false;
   bool force = false;
+  bool resume = false;
   bool json = false;
   size_t threads = 0;  // 0: one for each physical core
 };

@@ -84,12 +84,15 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
   c->add_option("--codec", args.codec, "auto (smallest), rans or raw");
   c->add_flag("--dry-run", args.dry_run, "report the size, write nothing");
   c->add_flag("--force", args.force, "replace an existing file");
+  c->add_flag("--resume", args.resume,
+              "go on where a run that was stopped left off (its work is in OUT.part)");
   c->add_flag("--json", args.json, "report as JSON");
   AddThreads(*c, args.threads, "-j,--jobs");
   c->footer(
       "Examples:\n"
       "  ecq quantize models/smollm2-135m.gguf -o smollm2.ecq --bpw 4\n"
       "  ecq quantize Qwen2.5-0.5B/ -o qwen.ecq --size 300MB\n"
+      "  ecq quantize Qwen2.5-0.5B/ -o qwen.ecq --size 300MB --resume\n"
       "  ecq quantize model.gguf --grid q4_0 --codec raw --dry-run");
   return c;
 }
@@ -172,7 +175,8 @@ CLI::App* AddBench(CLI::App& app, ecq::BenchArgs& args) {
   c->add_flag("--kernels", args.kernels,
               "instead: the product with the largest matrix of each type, by instruction set");
   c->footer(
-      "GB/s counts the bytes of weights that a generated token reads; '% of memory' compares that with\n"
+      "GB/s counts the bytes of weights that a generated token reads; '% of memory' compares that "
+      "with\n"
       "the read bandwidth measured in the same run with the same threads.\n"
       "Examples:\n"
       "  ecq bench smollm2.ecq -t 1,2\n"
@@ -339,6 +343,7 @@ struct CommandLine {
   std::string Contradiction() const {
     if (*quantize_command) {
       if (quantize.output.empty() && !quantize.dry_run) return "-o is required, or --dry-run";
+      if (quantize.resume && quantize.dry_run) return "--resume does not go with --dry-run";
       if (quantize.grid != "ecq" &&
           (quantize.bpw || quantize.size_bytes || quantize.embedding_bpw)) {
         return "grid " + quantize.grid +

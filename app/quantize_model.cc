@@ -154,11 +154,12 @@ std::vector<uint8_t> StoreAs(DType type, const std::vector<float>& values) {
 class Converter {
  public:
   Converter(const ModelSource& source, const QuantizeOptions& options, ThreadPool& pool,
-            EcqWriter& writer)
+            EcqWriter& writer, ConversionLog* log)
       : source_(source),
         options_(options),
         pool_(pool),
         writer_(writer),
+        log_(log),
         rates_(source.tensors(), options.bpw,
                options.embedding_bpw.value_or(DefaultEmbeddingRate(options.bpw))) {}
 
@@ -186,6 +187,9 @@ class Converter {
  private:
   Status ConvertMatrix(size_t index) {
     const SourceTensor& tensor = source_.tensors()[index];
+    if (auto done = log_ ? log_->Next(tensor) : std::nullopt) {
+      return AddMatrix(tensor.name, done->packed, done->relative_error, done->stored);
+    }
     constexpr uint64_t kMaxDimension = 0x7fffffff;
     if (tensor.shape[0] == 0 || tensor.shape[1] == 0 || tensor.shape[0] > kMaxDimension ||
         tensor.shape[1] > kMaxDimension) {
@@ -205,12 +209,20 @@ class Converter {
     ECQ_TRY(const QuantizedTensor quantized, QuantizeMatrix(weights, options_, bpw, pool_));
     ECQ_TRY(const PackedTensor packed, Pack(quantized, options_.pack, pool_));
     ECQ_RETURN_IF_ERROR(CheckLossless(packed, quantized, pool_));
-    rates_.Spend(tensor.name, static_cast<double>(weights.size()),
+    const double error = RelativeError(weights, quantized, pool_);
+    if (!log_) return AddMatrix(tensor.name, packed, error, {});
+    ECQ_TRY(const auto logged, log_->Append(tensor.name, packed, error));
+    return AddMatrix(tensor.name, logged.packed, error, logged.stored);
+  }
+
+  Status AddMatrix(const std::string& name, const PackedTensor& packed, double relative_error,
+                   const StoredBytes& stored) {
+    rates_.Spend(name, static_cast<double>(packed.num_weights()),
                  8.0 * static_cast<double>(packed.total_bytes()));
-    report_.matrices.push_back({tensor.name, weights.rows, weights.cols,
+    report_.matrices.push_back({name, packed.desc.rows, packed.desc.cols,
                                 std::string(GetCodec(packed.desc.codec).name), packed.total_bytes(),
-                                RelativeError(weights, quantized, pool_)});
-    return writer_.AddMatrix(tensor.name, packed);
+                                relative_error});
+    return writer_.AddMatrix(name, packed, stored);
   }
 
   Status CopyPlain(size_t index) {
@@ -228,6 +240,7 @@ class Converter {
   const QuantizeOptions& options_;
   ThreadPool& pool_;
   EcqWriter& writer_;
+  ConversionLog* const log_;  // or null
   RateControl rates_;
   QuantizeReport report_;
 };
@@ -262,9 +275,9 @@ double DefaultEmbeddingRate(double bpw) { return std::min(6.0, bpw); }
 
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
                                      ThreadPool& pool, EcqWriter& writer,
-                                     const QuantizeProgress& progress) {
+                                     const QuantizeProgress& progress, ConversionLog* log) {
   ECQ_RETURN_IF_ERROR(CheckGrid(options.grid));
-  return Converter(source, options, pool, writer).Run(progress);
+  return Converter(source, options, pool, writer, log).Run(progress);
 }
 
 }  // namespace ecq

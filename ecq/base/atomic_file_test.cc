@@ -70,7 +70,7 @@ TEST_F(AtomicFileTest, LeavesNothingWithoutCommit) {
     ASSERT_TRUE(file.ok());
     ASSERT_TRUE(file->Append(Bytes("new")).ok());
     AtomicFile moved = std::move(*file);
-    EXPECT_EQ(NumFiles(), 2u);
+    EXPECT_EQ(NumFiles(), 1u) << "a file without a name shows";
   }
   EXPECT_EQ(NumFiles(), 1u);
   EXPECT_EQ(Read(path_), "old");
@@ -151,7 +151,7 @@ TEST_F(AtomicFileTest, CopiesAScratchFileThatHasNoName) {
   EXPECT_EQ(scratch->size(), text.size());
   auto file = AtomicFile::Create(path_, false);
   ASSERT_TRUE(file->Append(Bytes("head ")).ok());
-  ASSERT_TRUE(file->Append(*scratch).ok());
+  ASSERT_TRUE(file->Append(scratch->range(0, scratch->size())).ok());
   ASSERT_TRUE(file->Commit().ok());
   EXPECT_EQ(Read(path_), "head " + text);
 }
