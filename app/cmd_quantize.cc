@@ -59,8 +59,9 @@ class Quantization {
                ConversionLog* log)
       : args_(args),
         model_(model),
-        guard_(args.source, model.source().weight_paths(),
-               log ? "put it back, then run the same command with --resume" : "put it back"),
+        guard_(
+            args.source, model.source().weight_paths(),
+            log ? "put it back; the same command with --resume goes on from here" : "put it back"),
         log_(log),
         options_(std::move(options)),
         pool_(args.threads > 0 ? args.threads : DefaultThreadCount()) {}

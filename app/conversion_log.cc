@@ -137,7 +137,7 @@ Error ConversionLog::Explain(Error error) {
   if (error.code == ErrorCode::kInvalidArgument) {
     part_.Remove();
   } else if (part_.worth_keeping()) {
-    error.message += "; what is done is kept: after that run the same command with --resume";
+    error.message += "; the same command with --resume goes on from here";
   }
   return error;
 }

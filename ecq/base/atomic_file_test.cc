@@ -140,6 +140,44 @@ TEST_F(AtomicFileTest, LongNamesWork) {
   EXPECT_TRUE(fs::exists(path_));
 }
 
+// What the file system does not offer everywhere, done with a name from the start.
+TEST_F(AtomicFileTest, WorksWithATemporaryName) {
+  constexpr auto kNamed = AtomicFile::Temporary::kNamed;
+  for (const bool overwrite : {false, true}) {
+    auto file = AtomicFile::Create(path_, overwrite, kNamed);
+    ASSERT_TRUE(file.ok()) << file.error().message;
+    EXPECT_EQ(NumFiles(), overwrite ? 2u : 1u);
+    ASSERT_TRUE(file->Append(Bytes(overwrite ? "new" : "old")).ok());
+    ASSERT_TRUE(file->Commit().ok());
+    EXPECT_EQ(Read(path_), overwrite ? "new" : "old");
+    EXPECT_EQ(NumFiles(), 1u);
+  }
+  fs::remove(path_);
+  {
+    auto file = AtomicFile::Create(path_, false, kNamed);
+    ASSERT_TRUE(file.ok());
+    Write(path_, "theirs");
+    EXPECT_EQ(file->Commit().error().code, ErrorCode::kAlreadyExists);
+  }
+  EXPECT_EQ(Read(path_), "theirs");
+  EXPECT_EQ(NumFiles(), 1u);
+}
+
+TEST_F(AtomicFileTest, KilledProcessLeavesNothing) {
+  Write(path_, "old");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto file = AtomicFile::Create(path_, true);
+    const bool written = file.ok() && file->Append(Bytes("new")).ok();
+    ::_exit(written ? 0 : 1);  // no destructor runs
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(Read(path_), "old");
+  EXPECT_EQ(NumFiles(), 1u);
+}
+
 TEST_F(AtomicFileTest, CopiesAScratchFileThatHasNoName) {
   auto scratch = ScratchFile::CreateBeside(path_);
   ASSERT_TRUE(scratch.ok());
