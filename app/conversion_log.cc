@@ -4,7 +4,6 @@
 #include <xxhash.h>
 
 #include <array>
-#include <bit>
 #include <memory>
 #include <utility>
 
@@ -83,12 +82,13 @@ Status ConversionLog::Begin(std::string_view fingerprint, const SourceGuard& sou
 
 std::optional<ConversionLog::PassSize> ConversionLog::NextPass(double bpw) {
   const auto record = part_.Read();
-  if (record && record->kind == kPassKind && record->body().size() == sizeof(PassBody) &&
-      std::bit_cast<uint64_t>(LoadLe<double>(record->body().data())) ==
-          std::bit_cast<uint64_t>(bpw)) {
-    pass_ = part_.mark();
-    return PassSize{LoadLe<uint64_t>(record->body().data() + 8),
-                    LoadLe<uint64_t>(record->body().data() + 16)};
+  if (record && record->kind == kPassKind && record->body().size() == sizeof(PassBody)) {
+    const uint8_t* const body = record->body().data();
+    const PassSize size{LoadLe<uint64_t>(body + 8), LoadLe<uint64_t>(body + 16)};
+    if (LoadLe<double>(body) == bpw && size.matrix_bytes <= size.file_bytes) {
+      pass_ = part_.mark();
+      return size;
+    }
   }
   part_.Seek(pass_);
   return std::nullopt;

@@ -1,6 +1,7 @@
 // Atomic files: what is visible at which moment, and that failures leave everything as it was.
 #include "ecq/base/atomic_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -46,6 +47,11 @@ class AtomicFileTest : public testing::Test {
         std::distance(fs::directory_iterator(directory_), fs::directory_iterator()));
   }
 
+  // Whether the file system has files without a name.
+  bool HasUnnamedFiles() const {
+    return FileDescriptor(::open(directory_.c_str(), O_TMPFILE | O_RDWR, 0600)).get() >= 0;
+  }
+
   fs::path directory_;
   fs::path path_;
 };
@@ -70,7 +76,7 @@ TEST_F(AtomicFileTest, LeavesNothingWithoutCommit) {
     ASSERT_TRUE(file.ok());
     ASSERT_TRUE(file->Append(Bytes("new")).ok());
     AtomicFile moved = std::move(*file);
-    EXPECT_EQ(NumFiles(), 1u) << "a file without a name shows";
+    EXPECT_EQ(NumFiles(), HasUnnamedFiles() ? 1u : 2u);
   }
   EXPECT_EQ(NumFiles(), 1u);
   EXPECT_EQ(Read(path_), "old");
@@ -164,6 +170,7 @@ TEST_F(AtomicFileTest, WorksWithATemporaryName) {
 }
 
 TEST_F(AtomicFileTest, KilledProcessLeavesNothing) {
+  if (!HasUnnamedFiles()) GTEST_SKIP() << "the file system has no files without a name";
   Write(path_, "old");
   const pid_t child = ::fork();
   if (child == 0) {

@@ -14,7 +14,6 @@ import signal
 import struct
 import subprocess
 import time
-import unittest
 
 import cli_util
 from cli_util import CliTest, MODEL
@@ -30,9 +29,15 @@ class ResumeTest(CliTest):
         self.output = pathlib.Path(self.path("m.ecq"))
         self.part = pathlib.Path(self.path("m.ecq.part"))
         self.command = ["quantize", MODEL, "-o", str(self.output), "--bpw", "4"]
+        try:
+            os.close(os.open(self.folder, os.O_TMPFILE | os.O_RDWR))
+            self.unnamed = True
+        except OSError:
+            self.unnamed = False
 
     def names(self):
-        return sorted(p.name for p in self.folder.iterdir())
+        """What lies in the folder; without the temporary files that a kill leaves where files need names."""
+        return sorted(p.name for p in self.folder.iterdir() if self.unnamed or not p.name.endswith(".tmp"))
 
     def resume(self, *args):
         """Continues self.command; returns its report."""
@@ -312,8 +317,9 @@ class TroubleTest(ResumeTest):
 
 
 class OtherCommandsTest(ResumeTest):
-    @unittest.skipUnless(hasattr(os, "O_TMPFILE"), "SKIPPED: needs files without a name")
     def test_killed_pack_and_unpack_leave_no_temporary_files(self):
+        if not self.unnamed:
+            self.skipTest("SKIPPED: the file system has no files without a name")
         coded = self.quantize("m.ecq")
         folder = self.path("unpacked")
         self.ecq("unpack", coded, "-o", folder)
