@@ -83,9 +83,9 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
                 "q4_0, mlx4-g64, mlx3-g64");
   c->add_option("--codec", args.codec, "auto (smallest), rans or raw");
   c->add_flag("--dry-run", args.dry_run, "report the size, write nothing");
-  c->add_flag("--force", args.force, "replace an existing file");
+  c->add_flag("--force", args.force, "replace an existing file; give up what OUT.part holds");
   c->add_flag("--resume", args.resume,
-              "go on where a run that was stopped left off (its work is in OUT.part)");
+              "go on where a run that was stopped left off; its work is in OUT.part");
   c->add_flag("--json", args.json, "report as JSON");
   AddThreads(*c, args.threads, "-j,--jobs");
   c->footer(

@@ -1,8 +1,8 @@
 // Files that appear whole or not at all, and unnamed scratch files beside them.
 //
 // Neither has a name before it is whole, so that a process that is killed leaves nothing behind.
-// Where the file system has no files without a name (O_TMPFILE), an AtomicFile is ".ecq-PID-N.tmp"
-// until then.
+// An AtomicFile is called ".ecq-PID-N.tmp" only between two system calls, when it replaces another
+// file, and all the time where the file system has no files without a name (O_TMPFILE).
 #pragma once
 
 #include <cstdint>
