@@ -8,12 +8,14 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
+#include "app/conversion_log.h"
 #include "app/json_text.h"
 #include "app/model_card.h"
 #include "app/opened_model.h"
 #include "app/presets.h"
 #include "app/progress.h"
 #include "app/quantize_model.h"
+#include "app/source_guard.h"
 #include "app/tensor_rules.h"
 #include "app/tensor_type.h"
 #include "app/units.h"
@@ -42,28 +44,51 @@ Result<EcqFileInfo> DescribeSource(const OpenedModel& model) {
   return info;
 }
 
+Error ExistsError(const std::string& output) {
+  return {ErrorCode::kAlreadyExists, output + ": exists already; use --force to replace it"};
+}
+
 struct Outcome {
   QuantizeReport report;
   uint64_t file_bytes = 0;
+  uint64_t num_resumed = 0;  // matrices that an earlier run had done
   double seconds = 0;
 };
 
 class Quantization {
  public:
-  Quantization(const QuantizeArgs& args, const OpenedModel& model, QuantizeOptions options)
+  // `log` is null for a dry run.
+  Quantization(const QuantizeArgs& args, const OpenedModel& model, QuantizeOptions options,
+               ConversionLog* log)
       : args_(args),
         model_(model),
+        guard_(
+            args.source, model.source().weight_paths(),
+            log ? "put it back; the same command with --resume goes on from here" : "put it back"),
+        log_(log),
         options_(std::move(options)),
         pool_(args.threads > 0 ? args.threads : DefaultThreadCount()) {}
 
   Result<Outcome> Run() {
     const auto start = std::chrono::steady_clock::now();
     ECQ_TRY(const EcqFileInfo info, DescribeSource(model_));
-    Result<Outcome> outcome = args_.size_bytes ? ToSize(info) : Once(info);
-    if (outcome.ok()) {
-      outcome->seconds =
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (log_) {
+      ECQ_TRY(const std::string fingerprint,
+              ConversionFingerprint(info, model_.source(), options_, args_.size_bytes));
+      ECQ_RETURN_IF_ERROR(log_->Begin(fingerprint, guard_));
+      // An earlier run may have ended between giving the output its name and removing the log.
+      std::error_code ignored;
+      may_be_done_ = !args_.force && std::filesystem::exists(args_.output, ignored);
+      if (may_be_done_) log_->ExpectComplete(ExistsError(args_.output));
     }
+    Result<Outcome> outcome = args_.size_bytes ? ToSize(info) : Once(info);
+    if (!outcome.ok()) return log_ ? log_->Explain(outcome.error()) : outcome.error();
+    if (log_) {
+      log_->Remove();
+      outcome->num_resumed = log_->num_taken();
+    }
+    outcome->seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return outcome;
   }
 
@@ -71,16 +96,21 @@ class Quantization {
   // One pass. A file that misses the size never gets its name.
   Result<Outcome> Once(const EcqFileInfo& info) {
     Outcome outcome;
-    ECQ_TRY(EcqWriter writer, args_.dry_run ? EcqWriter::CreateMeasuring(info)
-                                            : EcqWriter::Create(args_.output, info, args_.force));
+    ECQ_TRY(EcqWriter writer,
+            args_.dry_run ? EcqWriter::CreateMeasuring(info)
+                          : EcqWriter::Create(args_.output, info, args_.force || may_be_done_));
     Progress progress(args_.dry_run ? "Measuring" : "Quantizing", "weights");
-    ECQ_TRY(outcome.report,
-            QuantizeModel(model_.source(), options_, pool_, writer,
-                          [&](uint64_t done, uint64_t all, const std::string& name) {
-                            progress.Update(done, all, name);
-                          }));
+    ECQ_TRY(outcome.report, QuantizeModel(
+                                model_.source(), options_, pool_, writer,
+                                [&](uint64_t done, uint64_t all, const std::string& name) {
+                                  progress.Update(done, all, name);
+                                },
+                                log_));
     ECQ_TRY(outcome.file_bytes, writer.Seal());
-    if (!args_.dry_run && MeetsSize(outcome.file_bytes)) ECQ_RETURN_IF_ERROR(writer.Finish());
+    if (args_.dry_run || !MeetsSize(outcome.file_bytes)) return outcome;
+    ECQ_RETURN_IF_ERROR(guard_.Check());
+    if (may_be_done_ && !writer.IsAt(args_.output)) return ExistsError(args_.output);
+    if (!may_be_done_) ECQ_RETURN_IF_ERROR(writer.Finish());
     return outcome;
   }
 
@@ -91,18 +121,24 @@ class Quantization {
     return size <= target && size >= (1 - kSizeTolerance) * target;
   }
 
+  double NumWeights() const {
+    double weights = 0;
+    for (const SourceTensor& tensor : model_.source().tensors()) {
+      if (!IsWeightMatrix(tensor)) continue;
+      weights += static_cast<double>(tensor.shape[0]) * static_cast<double>(tensor.shape[1]);
+    }
+    return weights;
+  }
+
   // A rate that roughly meets a size; without rules, in the range where all models can go.
   double GuessRate(double file_bytes) const {
-    double weights = 0;
     for (const SideFile& file : model_.source().side_files()) {
       file_bytes -= static_cast<double>(file.contents.size());
     }
     for (const SourceTensor& tensor : model_.source().tensors()) {
-      if (!IsWeightMatrix(tensor)) continue;
-      weights += static_cast<double>(tensor.shape[0]) * static_cast<double>(tensor.shape[1]);
-      file_bytes -= kTypicalHeaderBytes;
+      if (IsWeightMatrix(tensor)) file_bytes -= kTypicalHeaderBytes;
     }
-    const double rate = 8 * file_bytes / weights;
+    const double rate = 8 * file_bytes / NumWeights();
     return options_.rules.empty() ? std::clamp(rate, 1.0, 6.0) : rate;
   }
 
@@ -113,28 +149,32 @@ class Quantization {
     uint64_t nearest = 0;
     uint64_t last = 0;
     for (int pass = 1; pass <= kMaxSizePasses; ++pass) {
-      Result<Outcome> attempt = Once(info);
-      if (!attempt.ok()) return Unreachable(std::move(attempt).error());
-      const Outcome& outcome = *attempt;
-      if (MeetsSize(outcome.file_bytes)) return attempt;
-      if (std::abs(static_cast<double>(outcome.file_bytes) - target) <
-          std::abs(static_cast<double>(nearest) - target)) {
-        nearest = outcome.file_bytes;
+      std::optional<ConversionLog::PassSize> missed;  // by an earlier run, or by this one
+      if (log_) missed = log_->NextPass(options_.bpw);
+      if (!missed) {
+        Result<Outcome> attempt = Once(info);
+        if (!attempt.ok()) return Unreachable(std::move(attempt).error());
+        if (MeetsSize(attempt->file_bytes)) return attempt;
+        missed = {attempt->file_bytes, attempt->report.matrix_bytes()};
+        if (log_) ECQ_RETURN_IF_ERROR(log_->EndPass(options_.bpw, *missed));
       }
-      if (outcome.file_bytes == last) {
+      if (missed->file_bytes == last) {
         return Unreachable({ErrorCode::kInvalidArgument,
                             fmt::format("the --tensor rules settle every matrix, and the file "
                                         "takes {} bytes; drop --size",
                                         last)});
       }
-      last = outcome.file_bytes;
-      const double missing = target - static_cast<double>(outcome.file_bytes);
-      options_.bpw += 8 * missing / static_cast<double>(outcome.report.num_weights());
+      last = missed->file_bytes;
+      if (std::abs(static_cast<double>(missed->file_bytes) - target) <
+          std::abs(static_cast<double>(nearest) - target)) {
+        nearest = missed->file_bytes;
+      }
+      const double missing = target - static_cast<double>(missed->file_bytes);
+      options_.bpw += 8 * missing / NumWeights();
       if (options_.bpw <= 0.5) {
-        return Unreachable(
-            {ErrorCode::kInvalidArgument,
-             fmt::format("norms, tokenizer and header alone take {}; ask for more",
-                         FormatBytes(outcome.file_bytes - outcome.report.matrix_bytes()))});
+        return Unreachable({ErrorCode::kInvalidArgument,
+                            fmt::format("norms, tokenizer and header alone take {}; ask for more",
+                                        FormatBytes(missed->file_bytes - missed->matrix_bytes))});
       }
     }
     return Unreachable({ErrorCode::kInvalidArgument,
@@ -151,6 +191,9 @@ class Quantization {
 
   const QuantizeArgs& args_;
   const OpenedModel& model_;
+  const SourceGuard guard_;
+  ConversionLog* const log_;  // or null
+  bool may_be_done_ = false;  // there is an output that this run may not replace
   QuantizeOptions options_;
   ThreadPool pool_;
 };
@@ -187,6 +230,9 @@ void PrintTable(const QuantizeArgs& args, const OpenedModel& model, const Outcom
   fmt::print("{} ({}) -> {}: {} in {:.1f} s{}\n", model.path(), FormatBytes(model.file_bytes()),
              args.dry_run ? "nothing written" : args.output, FormatBytes(outcome.file_bytes),
              outcome.seconds, args.dry_run ? " (dry run)" : "");
+  if (outcome.num_resumed > 0) {
+    fmt::print("{} matrices were done before\n", outcome.num_resumed);
+  }
   if (!args.card.empty()) fmt::print("model card: {}\n", args.card);
 }
 
@@ -196,6 +242,7 @@ void PrintJson(const QuantizeArgs& args, const Outcome& outcome) {
   json["file_bytes"] = outcome.file_bytes;
   json["bits_per_weight"] = outcome.report.bits_per_weight();
   json["seconds"] = outcome.seconds;
+  json["resumed_matrices"] = outcome.num_resumed;
   for (const MatrixReport& m : outcome.report.matrices) {
     json["matrices"].push_back({{"name", m.name},
                                 {"shape", {m.rows, m.cols}},
@@ -239,8 +286,14 @@ Status RunQuantize(const QuantizeArgs& args) {
   // Refuse early what must not be done, before minutes of work.
   std::error_code ignored;  // the writer will tell
   if (!args.dry_run && !args.force && std::filesystem::exists(args.output, ignored)) {
-    return Error{ErrorCode::kAlreadyExists,
-                 args.output + ": exists already; use --force to replace it"};
+    const auto part = PartFilePath(args.output);
+    if (!args.resume || !part.ok() || !std::filesystem::exists(*part, ignored)) {
+      return ExistsError(args.output);
+    }
+  }
+  std::optional<ConversionLog> log;
+  if (!args.dry_run) {
+    ECQ_TRY(log, ConversionLog::Open(args.output, args.resume, args.force));
   }
   if (!args.card.empty()) ECQ_RETURN_IF_ERROR(CheckCardPath(args.card));
   ECQ_TRY(const OpenedModel model, OpenedModel::Open(args.source));
@@ -248,7 +301,8 @@ Status RunQuantize(const QuantizeArgs& args) {
   if (!args.tensor_rules.empty()) {
     ECQ_TRY(options.rules, AssignTensorRules(args.tensor_rules, model.source().tensors()));
   }
-  ECQ_TRY(const Outcome outcome, Quantization(args, model, std::move(options)).Run());
+  ECQ_TRY(const Outcome outcome,
+          Quantization(args, model, std::move(options), log ? &*log : nullptr).Run());
   if (!args.card.empty()) ECQ_RETURN_IF_ERROR(WriteCardOf(args, model, outcome));
   if (args.json) {
     PrintJson(args, outcome);

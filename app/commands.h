@@ -24,6 +24,7 @@ struct QuantizeArgs {
   std::string command_line;  // as typed, for the card
   bool dry_run = false;
   bool force = false;
+  bool resume = false;
   bool json = false;
   size_t threads = 0;  // 0: one for each physical core
 };

@@ -71,13 +71,16 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
   c->add_option("--codec", args.codec, "auto (smallest), rans or raw");
   c->add_option("--card", args.card, "also write a model card to this file, such as README.md");
   c->add_flag("--dry-run", args.dry_run, "report the exact size, write nothing");
-  c->add_flag("--force", args.force, "replace an existing file");
+  c->add_flag("--force", args.force, "replace an existing file; give up what OUT.part holds");
+  c->add_flag("--resume", args.resume,
+              "go on where a run that was stopped left off; its work is in OUT.part");
   c->add_flag("--json", args.json, "report as JSON");
   AddThreads(*c, args.threads, "-j,--jobs");
   c->footer(
       "Examples:\n"
       "  ecq quantize models/smollm2-135m.gguf -o smollm2.ecq --bpw 4\n"
       "  ecq quantize Qwen2.5-0.5B/ -o qwen.ecq --size 300MB\n"
+      "  ecq quantize Qwen2.5-0.5B/ -o qwen.ecq --size 300MB --resume\n"
       "  ecq quantize model.gguf -o model.ecq --preset small --card README.md\n"
       "  ecq quantize model.gguf -o model.ecq --tensor 'down_proj=bpw:5' --tensor "
       "'layers\\.0\\.=keep'\n"
@@ -322,6 +325,7 @@ struct CommandLine {
   std::string Contradiction() const {
     if (*quantize_command) {
       if (quantize.output.empty() && !quantize.dry_run) return "-o is required, or --dry-run";
+      if (quantize.resume && quantize.dry_run) return "--resume does not go with --dry-run";
       if (quantize.dry_run && !quantize.card.empty()) {
         return "--card describes a file, and --dry-run writes none";
       }

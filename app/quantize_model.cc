@@ -150,8 +150,8 @@ std::vector<uint8_t> StoreAs(DType type, std::span<const float> values) {
 class Converter {
  public:
   Converter(const ModelSource& source, const QuantizeOptions& options, ThreadPool& pool,
-            EcqWriter& writer)
-      : source_(source), options_(options), pool_(pool), writer_(writer) {}
+            EcqWriter& writer, ConversionLog* log)
+      : source_(source), options_(options), pool_(pool), writer_(writer), log_(log) {}
 
   Result<QuantizeReport> Run(const QuantizeProgress& progress) {
     ECQ_RETURN_IF_ERROR(Plan());
@@ -232,13 +232,12 @@ class Converter {
     const SourceTensor& tensor = source_.tensors()[index];
     const size_t matrix = report_.matrices.size();
     const Recipe& recipe = recipes_[matrix];
+    if (recipe.keep) return KeepMatrix(index);
+    if (auto done = log_ ? log_->Next(tensor) : std::nullopt) {
+      return AddMatrix(index, done->packed, done->relative_error, done->stored);
+    }
     ECQ_TRY(const AlignedBuffer<float> values, ReadMatrix(index));
     const WeightView weights = ViewOf(index, values);
-    if (recipe.keep) {
-      const DType type = NarrowestExactType(values.span());
-      Report(index, DTypeName(type), values.size() * DTypeBytes(type), 0);
-      return writer_.AddPlain(tensor.name, type, tensor.shape, StoreAs(type, values.span()));
-    }
     const double bpw = rates_ ? rates_->RateOf(matrix) : recipe.bpw.value_or(0);
     if (recipe.grid == "ecq" && bpw < RateControl::kMinRate) {
       return Error{ErrorCode::kInvalidArgument,
@@ -249,9 +248,25 @@ class Converter {
     ECQ_TRY(const QuantizedTensor quantized, QuantizeMatrix(weights, recipe, bpw, pool_));
     ECQ_TRY(const PackedTensor packed, Pack(quantized, recipe.pack, pool_));
     ECQ_RETURN_IF_ERROR(CheckLossless(packed, quantized, pool_));
-    Report(index, GetCodec(packed.desc.codec).name, packed.total_bytes(),
-           RelativeError(weights, quantized, pool_));
-    return writer_.AddMatrix(tensor.name, packed);
+    const double error = RelativeError(weights, quantized, pool_);
+    if (!log_) return AddMatrix(index, packed, error, {});
+    ECQ_TRY(const auto logged, log_->Append(tensor.name, packed, error));
+    return AddMatrix(index, logged.packed, error, logged.stored);
+  }
+
+  // The log has none of these: they are quick.
+  Status KeepMatrix(size_t index) {
+    const SourceTensor& tensor = source_.tensors()[index];
+    ECQ_TRY(const AlignedBuffer<float> values, ReadMatrix(index));
+    const DType type = NarrowestExactType(values.span());
+    Report(index, DTypeName(type), values.size() * DTypeBytes(type), 0);
+    return writer_.AddPlain(tensor.name, type, tensor.shape, StoreAs(type, values.span()));
+  }
+
+  Status AddMatrix(size_t index, const PackedTensor& packed, double relative_error,
+                   const StoredBytes& stored) {
+    Report(index, GetCodec(packed.desc.codec).name, packed.total_bytes(), relative_error);
+    return writer_.AddMatrix(source_.tensors()[index].name, packed, stored);
   }
 
   // Notes what became of a matrix, and takes its bytes from the budget.
@@ -276,6 +291,7 @@ class Converter {
   const QuantizeOptions& options_;
   ThreadPool& pool_;
   EcqWriter& writer_;
+  ConversionLog* const log_;          // or null
   std::vector<Recipe> recipes_;       // of the matrices, in their order
   std::optional<RateControl> rates_;  // grid "ecq" only
   QuantizeReport report_;
@@ -309,9 +325,9 @@ Status CheckGrid(std::string_view grid) {
 
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
                                      ThreadPool& pool, EcqWriter& writer,
-                                     const QuantizeProgress& progress) {
+                                     const QuantizeProgress& progress, ConversionLog* log) {
   ECQ_RETURN_IF_ERROR(CheckGrid(options.grid));
-  return Converter(source, options, pool, writer).Run(progress);
+  return Converter(source, options, pool, writer, log).Run(progress);
 }
 
 }  // namespace ecq

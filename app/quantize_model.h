@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "app/conversion_log.h"
 #include "app/tensor_rules.h"
 #include "ecq/base/result.h"
 #include "ecq/base/thread_pool.h"
@@ -55,11 +56,15 @@ Status CheckGrid(std::string_view grid);
 // Quantizes and codes every matrix of `source`, checks that the coded integers decode to the same
 // ones, and hands all tensors and side files to `writer`, which is left open. Memory holds one
 // tensor at a time. Matrices whose rule fixes their bytes are measured first, so that the others
-// can share what is left. progress(done weights, all weights, name) is called after each matrix.
-// Errors: those of the source, kInvalidArgument for a rate that cannot be met, those of the writer.
+// can share what is left. With a log, matrices are taken from it as far as it goes, and go into it
+// after that; it must outlive the writer's work.
+// progress(done weights, all weights, name) is called after each matrix.
+// Errors: those of the source, kInvalidArgument for a rate that cannot be met, those of the writer
+// and the log.
 using QuantizeProgress = std::function<void(uint64_t, uint64_t, const std::string&)>;
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
                                      ThreadPool& pool, EcqWriter& writer,
-                                     const QuantizeProgress& progress);
+                                     const QuantizeProgress& progress,
+                                     ConversionLog* log = nullptr);
 
 }  // namespace ecq

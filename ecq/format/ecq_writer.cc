@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "ecq/base/bytes.h"
+#include "ecq/base/mapped_file.h"
 #include "ecq/format/metadata.h"
 #include "ecq/format/stored_matrix.h"
 
@@ -54,14 +55,15 @@ std::vector<Part> PartsOf(const PackedTensor& m) {
   return parts;
 }
 
-MatrixRecord RecordOf(const PackedTensor& m) {
-  MatrixRecord record;
-  record.grid = m.grid;
-  record.desc = m.desc;
-  record.scale_kind = m.scale_kind;
-  record.scale_exponent = m.scale_exponent;
-  record.spans = m.spans;
-  return record;
+// Where `bytes` lie in the file of `stored`; nothing if they are not among them.
+std::optional<FileRange> Locate(std::span<const uint8_t> bytes, const StoredBytes& stored) {
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(bytes.data());
+  const uintptr_t first = reinterpret_cast<uintptr_t>(stored.bytes.data());
+  if (begin < first || begin - first > stored.bytes.size() ||
+      bytes.size() > stored.bytes.size() - (begin - first)) {
+    return std::nullopt;
+  }
+  return FileRange{stored.range.fd, stored.range.offset + (begin - first), bytes.size()};
 }
 
 std::string TensorText(const std::string& quoted_name, DType dtype, const Shape& shape,
@@ -88,18 +90,25 @@ Result<EcqWriter> EcqWriter::CreateMeasuring(const EcqFileInfo& info) {
   return writer;
 }
 
-Status EcqWriter::AppendData(std::span<const uint8_t> bytes) {
-  if (data_) ECQ_RETURN_IF_ERROR(data_->Append(bytes));
+Status EcqWriter::AppendData(std::span<const uint8_t> bytes, const StoredBytes& stored) {
+  if (data_) {
+    std::optional<FileRange> range = Locate(bytes, stored);
+    if (!range) {
+      range = data_->range(data_->size(), bytes.size());
+      ECQ_RETURN_IF_ERROR(data_->Append(bytes));
+    }
+    ranges_.push_back(*range);
+  }
   data_bytes_ += bytes.size();
   return OkStatus();
 }
 
 Status EcqWriter::AddTensor(std::string name, DType dtype, Shape shape,
-                            std::span<const uint8_t> bytes) {
+                            std::span<const uint8_t> bytes, const StoredBytes& stored) {
   Entry entry{std::move(name), dtype,        std::move(shape),
               data_bytes_,     bytes.size(), XXH3_64bits(bytes.data(), bytes.size())};
   if (bytes.size() % kEcqTensorAlignment == 0) {
-    ECQ_RETURN_IF_ERROR(AppendData(bytes));
+    ECQ_RETURN_IF_ERROR(AppendData(bytes, stored));
   } else {
     deferred_.push_back({entries_.size(), {bytes.begin(), bytes.end()}});
   }
@@ -114,7 +123,8 @@ uint32_t EcqWriter::TableNumber(const FrequencyTable& table) {
   return number;
 }
 
-Status EcqWriter::AddMatrix(std::string_view name, const PackedTensor& matrix) {
+Status EcqWriter::AddMatrix(std::string_view name, const PackedTensor& matrix,
+                            const StoredBytes& stored) {
   const std::string owned(name);
   if (!IsModelTensorName(name)) return InvalidName(name, "is reserved");
   ECQ_TRY(const std::string quoted, JsonString(name));
@@ -134,7 +144,7 @@ Status EcqWriter::AddMatrix(std::string_view name, const PackedTensor& matrix) {
   }
   for (const Part& part : PartsOf(matrix)) {
     ECQ_RETURN_IF_ERROR(
-        AddTensor(owned + std::string(part.suffix), part.dtype, part.shape, part.bytes));
+        AddTensor(owned + std::string(part.suffix), part.dtype, part.shape, part.bytes, stored));
   }
   if (matrices_text_.size() > 1) matrices_text_ += ',';
   matrices_text_ += quoted + ":" + MatrixRecordText(record);
@@ -174,7 +184,7 @@ Status EcqWriter::WriteDeferred() {
   });
   for (const Deferred& tensor : deferred_) {
     entries_[tensor.entry].begin = data_bytes_;
-    ECQ_RETURN_IF_ERROR(AppendData(tensor.bytes));
+    ECQ_RETURN_IF_ERROR(AppendData(tensor.bytes, {}));
   }
   deferred_.clear();
   return OkStatus();
@@ -224,13 +234,25 @@ Result<uint64_t> EcqWriter::Seal() {
   return sizeof(uint64_t) + header_.size() + data_bytes_;
 }
 
-Result<uint64_t> EcqWriter::Finish() {
-  ECQ_RETURN_IF_ERROR(Seal());
+// What precedes the data section.
+std::vector<uint8_t> EcqWriter::Front() const {
   std::vector<uint8_t> front(sizeof(uint64_t) + header_.size());
   StoreLe<uint64_t>(front.data(), header_.size());
   std::copy(header_.begin(), header_.end(), front.begin() + sizeof(uint64_t));
-  ECQ_RETURN_IF_ERROR(file_->Append(front));
-  ECQ_RETURN_IF_ERROR(file_->Append(*data_));
+  return front;
+}
+
+bool EcqWriter::IsAt(const std::filesystem::path& path) const {
+  const auto file = MappedFile::Open(path);
+  const std::vector<uint8_t> front = Front();
+  return file.ok() && file->bytes().size() == front.size() + data_bytes_ &&
+         std::equal(front.begin(), front.end(), file->bytes().begin());
+}
+
+Result<uint64_t> EcqWriter::Finish() {
+  ECQ_RETURN_IF_ERROR(Seal());
+  ECQ_RETURN_IF_ERROR(file_->Append(Front()));
+  for (const FileRange& range : ranges_) ECQ_RETURN_IF_ERROR(file_->Append(range));
   ECQ_RETURN_IF_ERROR(file_->Commit());
   return file_->size();
 }

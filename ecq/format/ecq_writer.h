@@ -18,6 +18,12 @@
 
 namespace ecq {
 
+// Bytes in memory that also lie in a file, which must stay as it is until the writer is done.
+struct StoredBytes {
+  std::span<const uint8_t> bytes;
+  FileRange range;  // as long
+};
+
 // Tensors go to disk as they come, so memory holds one tensor at a time and the small ones whose
 // size would break the alignment of the next. The file appears in Finish(), whole; if anything
 // fails before, a file that was there stays. The bytes depend on the input alone.
@@ -34,8 +40,10 @@ class EcqWriter {
   // Errors: kInvalidArgument as above.
   static Result<EcqWriter> CreateMeasuring(const EcqFileInfo& info);
 
+  // What of the matrix lies in `stored` is taken from that file in Finish() and not written before.
   // Errors: those of ValidatePackedTensor, kNoSpace, kIo.
-  Status AddMatrix(std::string_view name, const PackedTensor& matrix);
+  Status AddMatrix(std::string_view name, const PackedTensor& matrix,
+                   const StoredBytes& stored = {});
   // F32, F16 or BF16; other types: kUnsupportedType. Errors: kNoSpace, kIo.
   Status AddPlain(std::string_view name, DType dtype, const Shape& shape,
                   std::span<const uint8_t> bytes);
@@ -46,6 +54,9 @@ class EcqWriter {
   // second time it only returns the size. Errors: kInvalidArgument without config.json, kNoSpace,
   // kIo.
   Result<uint64_t> Seal();
+  // Whether `path` holds what Finish() would write, going by its size and its header, which has the
+  // hash of everything. Pre: Seal() succeeded.
+  bool IsAt(const std::filesystem::path& path) const;
   // Seals the file if that was not done, and gives it its name; returns its size.
   // Pre: not a measuring writer. Errors: those of Seal() and AtomicFile::Commit.
   Result<uint64_t> Finish();
@@ -66,14 +77,17 @@ class EcqWriter {
 
   EcqWriter() = default;
 
-  Status AppendData(std::span<const uint8_t> bytes);
-  Status AddTensor(std::string name, DType dtype, Shape shape, std::span<const uint8_t> bytes);
+  Status AppendData(std::span<const uint8_t> bytes, const StoredBytes& stored);
+  Status AddTensor(std::string name, DType dtype, Shape shape, std::span<const uint8_t> bytes,
+                   const StoredBytes& stored = {});
   Status WriteDeferred();
   uint32_t TableNumber(const FrequencyTable& table);
   Result<std::string> HeaderText() const;
+  std::vector<uint8_t> Front() const;
 
   std::optional<AtomicFile> file_;   // nothing when measuring
-  std::optional<ScratchFile> data_;  // the data section; nothing when measuring
+  std::optional<ScratchFile> data_;  // what is not stored elsewhere; nothing when measuring
+  std::vector<FileRange> ranges_;    // the data section, in order; empty when measuring
   uint64_t data_bytes_ = 0;
   std::string header_;  // empty until Seal()
   std::string producer_;

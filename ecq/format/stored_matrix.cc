@@ -20,4 +20,14 @@ Status ValidateStoredMatrix(const PackedTensor& matrix, const std::string& where
   return OkStatus();
 }
 
+MatrixRecord RecordOf(const PackedTensor& matrix) {
+  MatrixRecord record;
+  record.grid = matrix.grid;
+  record.desc = matrix.desc;
+  record.scale_kind = matrix.scale_kind;
+  record.scale_exponent = matrix.scale_exponent;
+  record.spans = matrix.spans;
+  return record;
+}
+
 }  // namespace ecq
