@@ -132,6 +132,9 @@ class KillTest(ResumeTest):
     def test_size(self):
         self.check("--size", KILLED_SIZE)
 
+    def test_rules(self):
+        self.check("--bpw", "6", "--tensor", "k_proj=keep", "--tensor", "up_proj=grid:q4_0", "--tensor", "embed=bpw:5")
+
 
 class ContinueTest(ResumeTest):
     def test_what_is_done_is_not_done_again(self):
@@ -175,7 +178,8 @@ class ContinueTest(ResumeTest):
         for args, expected in ((["--bpw", "5"], ["bpw 5", "bpw 4"]), (["--size", "150KB"], ["size 150000"]),
                                (["--bpw", "4", "--codec", "raw"], ["codec raw", "codec auto"]),
                                (["--bpw", "4", "--embedding-bpw", "5"], ["embedding-bpw 5"]),
-                               (["--grid", "q4_0"], ["grid q4_0", "grid ecq"])):
+                               (["--grid", "q4_0"], ["grid q4_0", "grid ecq"]),
+                               (["--bpw", "4", "--tensor", "embed=bpw:5"], ["rule 0 ", "bpw 5"])):
             self.assert_fails(1, ["m.ecq.part", *expected, "--force"], "quantize", MODEL, *out, *args)
         self.assert_fails(1, ["m.ecq.part", "source", "model.safetensors"], "quantize", other, *out, "--bpw", "4")
         self.assertEqual(self.part.read_bytes(), log)
