@@ -37,7 +37,6 @@ volatile std::sig_atomic_t interrupted = 0;
 class InterruptGuard {
  public:
   explicit InterruptGuard(bool enabled) : enabled_(enabled) {
-    interrupted = 0;
     if (!enabled_) return;
     struct sigaction action {};
     action.sa_handler = [](int) { interrupted = 1; };
@@ -73,6 +72,7 @@ class Dialogue {
         is_terminal_(isatty(STDIN_FILENO) != 0) {}
 
   Status Run() {
+    const InterruptGuard guard(is_terminal_);
     if (is_terminal_) fmt::print(stderr, "/help lists the commands; Ctrl-D ends.\n");
     std::string line;
     while (ReadLine(line)) {
@@ -90,7 +90,7 @@ class Dialogue {
 
   // Streams the answer to one message.
   Status Answer(const std::string& message) {
-    const InterruptGuard guard(is_terminal_);
+    interrupted = 0;
     const auto print = [](const std::string& text) {
       std::fwrite(text.data(), 1, text.size(), stdout);
       std::fflush(stdout);
