@@ -111,6 +111,20 @@ Result<std::vector<size_t>> SliceIndices(int64_t size, const Value& start, const
   return indices;
 }
 
+Result<Value> SliceText(std::string_view text, const Value& start, const Value& stop,
+                        const Value& step, Budget& budget) {
+  ECQ_RETURN_IF_ERROR(budget.Spend(1 + text.size() / 2));
+  std::vector<std::string_view> characters;
+  for (; !text.empty(); text.remove_prefix(characters.back().size())) {
+    characters.push_back(text.substr(0, CharacterSize(text)));
+  }
+  ECQ_TRY(const std::vector<size_t> indices,
+          SliceIndices(static_cast<int64_t>(characters.size()), start, stop, step));
+  std::string out;
+  for (const size_t i : indices) out += characters[i];
+  return Value::Text(std::move(out));
+}
+
 }  // namespace
 
 Result<int64_t> Call::Integer(size_t index, int64_t otherwise) const {
@@ -206,18 +220,14 @@ Result<Value> GetSlice(const Value& object, const Value& start, const Value& sto
   if (!object.is_list() && !object.is_text()) {
     return Invalid(fmt::format("cannot slice {}", object.KindName()));
   }
-  ECQ_TRY(const std::vector<Value> items, Iterate(object, budget));
+  if (object.is_text()) return SliceText(object.text(), start, stop, step, budget);
+  const auto& items = object.list().items;
   ECQ_TRY(const std::vector<size_t> indices,
           SliceIndices(static_cast<int64_t>(items.size()), start, stop, step));
   ECQ_RETURN_IF_ERROR(budget.SpendItems(indices.size()));
-  if (object.is_list()) {
-    std::vector<Value> out;
-    for (const size_t i : indices) out.push_back(items[i]);
-    return MakeList(std::move(out), object.list().is_tuple);
-  }
-  std::string out;
-  for (const size_t i : indices) out += items[i].text();
-  return Value::Text(std::move(out));
+  std::vector<Value> out;
+  for (const size_t i : indices) out.push_back(items[i]);
+  return MakeList(std::move(out), object.list().is_tuple);
 }
 
 Result<Value> CallMethod(const Method& method, const Arguments& arguments, Budget& budget) {

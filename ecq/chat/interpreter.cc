@@ -215,7 +215,9 @@ Status Interpreter::ExecCapture(const Stmt& stmt) {
   return Print(filtered);
 }
 
+// Costs what the scopes do that it may keep.
 Status Interpreter::DefineMacro(const Stmt& stmt) {
+  ECQ_RETURN_IF_ERROR(budget_.Spend(64));
   for (Scope* scope = scope_; scope != nullptr && !scope->captured; scope = scope->parent) {
     scope->captured = true;
   }
