@@ -8,6 +8,7 @@
 #include "app/commands.h"
 #include "app/model_options.h"
 #include "app/opened_model.h"
+#include "app/speeds.h"
 #include "ecq/runtime/generate.h"
 #include "ecq/runtime/sampler.h"
 
@@ -57,13 +58,7 @@ Status RunGenerate(const RunArgs& args) {
           Generate(model, session, prompt, options, sampler, print_token));
   print("\n");
   if (args.verbose) {
-    fmt::print(stderr,
-               "prompt {} tokens, {:.1f} tokens/s; generated {} tokens, {:.1f} tokens/s; weights "
-               "{:.1f} MB, {} threads\n",
-               stats.prompt_tokens, static_cast<double>(stats.prompt_tokens) / stats.prompt_seconds,
-               stats.generated_tokens,
-               static_cast<double>(stats.generated_tokens) / stats.generated_seconds,
-               static_cast<double>(model.resident_bytes()) / 1e6, pool.num_threads());
+    fmt::print(stderr, "{}\n", SpeedLine(stats, model, pool.num_threads()));
   }
   return OkStatus();
 }

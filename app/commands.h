@@ -43,6 +43,23 @@ struct RunArgs {
   bool verbose = false;
 };
 
+struct ChatArgs {
+  std::string model;
+  std::string system;
+  std::optional<std::string> prompt;  // one question; none: a dialogue
+  std::string chat_template;          // a file or a name; "": the model's own
+  bool show_template = false;         // print the prompt only
+  size_t max_tokens = 0;              // of an answer; 0: as many as the context holds
+  double temperature = 0;
+  size_t top_k = 0;
+  double top_p = 1;
+  uint64_t seed = 0;
+  size_t threads = 0;
+  size_t context = 0;  // 0: what the model takes, at most 8192
+  std::string activations = "i8";
+  bool verbose = false;
+};
+
 struct EvalArgs {
   std::string model;
   std::string text;      // a text file, or
@@ -105,6 +122,7 @@ struct PackArgs {
 // Each prints its result to standard output and progress to standard error.
 Status RunQuantize(const QuantizeArgs& args);
 Status RunGenerate(const RunArgs& args);
+Status RunChat(const ChatArgs& args);
 Status RunEval(const EvalArgs& args);
 Status RunBench(const BenchArgs& args);
 Status RunInspect(const InspectArgs& args);

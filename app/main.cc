@@ -112,6 +112,40 @@ CLI::App* AddRun(CLI::App& app, ecq::RunArgs& args) {
   return c;
 }
 
+CLI::App* AddChat(CLI::App& app, ecq::ChatArgs& args) {
+  CLI::App* c = app.add_subcommand("chat", "Talk with a model, by its own chat template");
+  c->add_option("MODEL", args.model, kModelHelp)->required();
+  c->add_option("-p,--prompt", args.prompt, "one question; without it, one on each line of input");
+  c->add_option("--system", args.system, "the system message");
+  c->add_option(
+      "--template", args.chat_template,
+      "chatml, a file, or the name of a template of the model (default: the model's own)");
+  c->add_flag("--show-template", args.show_template,
+              "print the prompt that -p and --system make, and exit");
+  c->add_option("-n,--max-tokens", args.max_tokens,
+                "most tokens of an answer (default: as many as the context holds)")
+      ->check(CLI::Range(1, 1 << 20));
+  c->add_option("--temp,--temperature", args.temperature,
+                "temperature; 0 takes the likeliest token (default)");
+  c->add_option("--top-k", args.top_k, "sample among the k likeliest tokens; 0: all (default)")
+      ->check(CountValidator());
+  c->add_option("--top-p", args.top_p,
+                "sample among the likeliest tokens of this total probability");
+  c->add_option("--seed", args.seed, "seed of the sampler (default 0)")->check(CountValidator());
+  c->add_option("--ctx,--context", args.context,
+                "tokens of a conversation (default: what the model takes, at most 8192)")
+      ->check(CLI::Range(1, 1 << 20));
+  c->add_option("--activations", args.activations, "f32 or i8, rounded per 32 values (default)");
+  c->add_flag("-v,--verbose", args.verbose, "print speeds to standard error");
+  AddThreads(*c, args.threads, "-t,--threads");
+  c->footer(
+      "Examples:\n"
+      "  ecq chat smollm2.ecq\n"
+      "  ecq chat smollm2.ecq --system \"Answer in one sentence.\" -p \"What is entropy?\"\n"
+      "  printf 'What is a prime?\\nName three.\\n' | ecq chat smollm2.ecq -n 100");
+  return c;
+}
+
 CLI::App* AddEval(CLI::App& app, ecq::EvalArgs& args) {
   CLI::App* c = app.add_subcommand("eval", "Perplexity on a text, and KL to another model");
   c->add_option("MODEL", args.model, kModelHelp)->required();
@@ -272,6 +306,7 @@ struct CommandLine {
       "the matrix product."};
   ecq::QuantizeArgs quantize;
   ecq::RunArgs run;
+  ecq::ChatArgs chat;
   ecq::EvalArgs eval;
   ecq::BenchArgs bench;
   ecq::InspectArgs inspect;
@@ -281,6 +316,7 @@ struct CommandLine {
   ecq::PackArgs pack;
   CLI::App* quantize_command = AddQuantize(app, quantize);
   CLI::App* run_command = AddRun(app, run);
+  CLI::App* chat_command = AddChat(app, chat);
   CLI::App* eval_command = AddEval(app, eval);
   CLI::App* bench_command = AddBench(app, bench);
   CLI::App* inspect_command = AddInspect(app, inspect);
@@ -300,6 +336,7 @@ struct CommandLine {
         "Examples:\n"
         "  ecq quantize models/smollm2-135m.gguf -o smollm2.ecq --bpw 4\n"
         "  ecq run smollm2.ecq -p \"The capital of France is\" -n 32\n"
+        "  ecq chat smollm2.ecq\n"
         "  ecq eval smollm2.ecq --text wikitext2-test.raw --base models/smollm2-135m.gguf\n"
         "'ecq COMMAND --help' shows the options of a command with examples.");
   }
@@ -338,6 +375,7 @@ struct CommandLine {
                " has a fixed width: --bpw, --size, --embedding-bpw and --preset go with --grid ecq";
       }
     }
+    if (*chat_command && chat.show_template && !chat.prompt) return "--show-template needs -p";
     if (*eval_command && eval.text.empty() && eval.tokens.empty()) {
       return "--text or --tokens is required";
     }
@@ -360,6 +398,7 @@ struct CommandLine {
     ECQ_RETURN_IF_ERROR(ecq::ApplyTargetOverride());
     if (*quantize_command) return RunQuantize(quantize);
     if (*run_command) return RunGenerate(run);
+    if (*chat_command) return RunChat(chat);
     if (*eval_command) return RunEval(eval);
     if (*bench_command) return RunBench(bench);
     if (*inspect_command) return RunInspect(inspect);
