@@ -87,6 +87,7 @@ struct UnpackArgs {
   std::string file;
   std::string output;
   bool force = false;
+  bool dequantize = false;  // plain F32 weights instead of the coded ones
 };
 
 struct PackArgs {

@@ -172,7 +172,8 @@ CLI::App* AddBench(CLI::App& app, ecq::BenchArgs& args) {
   c->add_flag("--kernels", args.kernels,
               "instead: the product with the largest matrix of each type, by instruction set");
   c->footer(
-      "GB/s counts the bytes of weights that a generated token reads; '% of memory' compares that with\n"
+      "GB/s counts the bytes of weights that a generated token reads; '% of memory' compares that "
+      "with\n"
       "the read bandwidth measured in the same run with the same threads.\n"
       "Examples:\n"
       "  ecq bench smollm2.ecq -t 1,2\n"
@@ -247,11 +248,14 @@ CLI::App* AddUnpack(CLI::App& app, ecq::UnpackArgs& args) {
   c->add_option("FILE", args.file, "an .ecq file")->required();
   c->add_option("-o,--output", args.output, "the directory to write")->required();
   c->add_flag("--force", args.force, "write into a directory that is not empty");
+  c->add_flag("--dequantize", args.dequantize, "write F32 weights, for transformers and others");
   c->footer(
       "DIR/model.safetensors is the same file under another name; config.json and the tokenizer "
       "lie "
-      "beside it,\nto be read or changed. 'ecq pack' makes one file again.\n\n"
-      "Example:\n  ecq unpack smollm2.ecq -o smollm2");
+      "beside it,\nto be read or changed. 'ecq pack' makes one file again. With --dequantize, "
+      "DIR is a Hugging Face\nmodel of the values that the coded weights stand for.\n\n"
+      "Examples:\n  ecq unpack smollm2.ecq -o smollm2\n"
+      "  ecq unpack smollm2.ecq -o smollm2-f32 --dequantize");
   return c;
 }
 

@@ -110,6 +110,7 @@ class GgufConfigWriter {
 
   Status WritePhi3() {
     ECQ_RETURN_IF_ERROR(WriteLlama());
+    json_["pad_token_id"] = nullptr;  // absent, it would be a token of Phi-3's own vocabulary
     ECQ_TRY(const auto window, keys_.Unsigned("attention.sliding_window"));
     json_["sliding_window"] = window.value_or(0) > 0 ? Json(*window) : Json(nullptr);
     ECQ_TRY(json_["original_max_position_embeddings"],
@@ -243,8 +244,10 @@ class GgufConfigWriter {
 
   Status AddTokenIds() {
     ECQ_TRY(const auto bos, file_.GetUnsigned("tokenizer.ggml.bos_token_id"));
+    ECQ_TRY(const auto pad, file_.GetUnsigned("tokenizer.ggml.padding_token_id"));
     ECQ_TRY(const std::vector<uint64_t> ends, GgufEndTokens(file_));
     if (bos) json_["bos_token_id"] = *bos;
+    if (pad) json_["pad_token_id"] = *pad;
     if (!ends.empty()) json_["eos_token_id"] = ends.size() == 1 ? Json(ends[0]) : Json(ends);
     return OkStatus();
   }

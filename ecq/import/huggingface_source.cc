@@ -26,10 +26,10 @@ using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxSideFileBytes = uint64_t{256} << 20;
-constexpr std::array<std::string_view, 7> kSideFiles{
+constexpr std::array<std::string_view, 8> kSideFiles{
     "config.json",           "generation_config.json",  "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
-    "tokenizer.model",
+    "tokenizer.model",       "sentencepiece.json",
 };
 
 Error Fail(ErrorCode code, const fs::path& path, std::string_view what) {
