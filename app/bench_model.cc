@@ -142,8 +142,8 @@ ForeignLoad::ForeignLoad()
 
 double ForeignLoad::BusyProcessors() const {
   const double wall = WallSeconds() - start_wall_seconds_;
-  const double others = (MachineBusySeconds() - start_machine_seconds_) -
-                        (OwnBusySeconds() - start_own_seconds_);
+  const double others =
+      (MachineBusySeconds() - start_machine_seconds_) - (OwnBusySeconds() - start_own_seconds_);
   return wall > 0 ? std::max(0.0, others / wall) : 0;
 }
 
@@ -159,14 +159,14 @@ Result<std::vector<KernelRate>> MeasureKernels(const Matrix& matrix, ThreadPool&
     ECQ_RETURN_IF_ERROR(SetActiveCpuTarget(target));
     for (const ActivationMode mode : {ActivationMode::kF32, ActivationMode::kI8}) {
       const size_t products = target == CpuTarget::kScalar ? 1 : 20;
-      auto rate = MeasureRates(weights * static_cast<double>(products),
-                               target == CpuTarget::kScalar ? 1 : repetitions, [&]() -> Status {
-                                 for (size_t i = 0; i < products; ++i) {
-                                   ECQ_RETURN_IF_ERROR(
-                                       matrix.Multiply(pool, mode, 1, x.data(), y.data()));
-                                 }
-                                 return OkStatus();
-                               });
+      auto rate =
+          MeasureRates(weights * static_cast<double>(products),
+                       target == CpuTarget::kScalar ? 1 : repetitions, [&]() -> Status {
+                         for (size_t i = 0; i < products; ++i) {
+                           ECQ_RETURN_IF_ERROR(matrix.Multiply(pool, mode, 1, x.data(), y.data()));
+                         }
+                         return OkStatus();
+                       });
       if (!rate.ok()) {
         ECQ_RETURN_IF_ERROR(SetActiveCpuTarget(active));
         return std::move(rate).error();

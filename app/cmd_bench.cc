@@ -10,11 +10,11 @@
 
 #include "app/bench_model.h"
 #include "app/commands.h"
-#include "ecq/model/ecq_weights.h"
 #include "app/json_text.h"
 #include "app/model_options.h"
 #include "app/source_weights.h"
 #include "app/tensor_type.h"
+#include "ecq/model/ecq_weights.h"
 
 namespace ecq {
 namespace {
@@ -130,12 +130,13 @@ void PrintMarkdown(const Report& report) {
         "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |\n");
   }
   for (const TestRow& row : report.tests) {
-    fmt::print("| {} | {:.2f} MiB | {:.2f} M | {:.3f} | CPU {} | {} | {} | {:.2f} ± {:.2f} | {} | {} |\n",
-               report.model, static_cast<double>(report.file_bytes) / kMebibyte,
-               static_cast<double>(report.parameters) / 1e6, report.bits_per_weight, report.target,
-               row.threads, row.test, row.tokens_per_second.mean(),
-               row.tokens_per_second.standard_deviation(),
-               GigabytesPerSecond(row.weight_bytes_per_second), Percent(row));
+    fmt::print(
+        "| {} | {:.2f} MiB | {:.2f} M | {:.3f} | CPU {} | {} | {} | {:.2f} ± {:.2f} | {} | {} |\n",
+        report.model, static_cast<double>(report.file_bytes) / kMebibyte,
+        static_cast<double>(report.parameters) / 1e6, report.bits_per_weight, report.target,
+        row.threads, row.test, row.tokens_per_second.mean(),
+        row.tokens_per_second.standard_deviation(), GigabytesPerSecond(row.weight_bytes_per_second),
+        Percent(row));
   }
   if (!report.kernels.empty()) {
     fmt::print(
@@ -228,9 +229,10 @@ Status RunBench(const BenchArgs& args) {
   report.foreign_processors = load.BusyProcessors();
   constexpr double kNoticeable = 0.1;
   if (report.foreign_processors > kNoticeable) {
-    fmt::print(stderr,
-               "ecq: other processes kept {:.1f} processors busy meanwhile: these rates are too low\n",
-               report.foreign_processors);
+    fmt::print(
+        stderr,
+        "ecq: other processes kept {:.1f} processors busy meanwhile: these rates are too low\n",
+        report.foreign_processors);
   }
   if (args.output == "json") {
     PrintJson(report);

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/dense_checkpoint.h"
+#include "app/ecq_source.h"
 #include "app/model_card.h"
 #include "app/opened_model.h"
 #include "app/units.h"
@@ -105,7 +107,6 @@ Result<std::vector<NamedContents>> ReadSideFiles(const fs::path& directory, cons
 Status RunUnpack(const UnpackArgs& args) {
   const fs::path directory = args.output;
   ECQ_TRY(const EcqFile file, OpenVerified(args.file));
-  ECQ_TRY(const MappedFile bytes, MappedFile::Open(args.file));
   for (const std::string& name : file.side_files()) {
     if (name == kUnpackedWeights) {
       return Error{
@@ -118,10 +119,21 @@ Status RunUnpack(const UnpackArgs& args) {
     ECQ_TRY(const auto contents, file.side_file(name));
     ECQ_RETURN_IF_ERROR(WriteFile(directory / name, contents, args.force));
   }
-  ECQ_RETURN_IF_ERROR(WriteFile(directory / kUnpackedWeights, bytes.bytes(), args.force));
-  ECQ_TRY(const std::string remark, WriteCardInto(directory, file, args.command_line));
+  const fs::path weights = directory / kUnpackedWeights;
+  std::string remark;
+  if (args.dequantize) {
+    ECQ_TRY(const auto source, MakeEcqSource(file, args.file));
+    ECQ_RETURN_IF_ERROR(WriteDenseCheckpoint(*source, weights, args.force));
+  } else {
+    ECQ_TRY(const MappedFile bytes, MappedFile::Open(args.file));
+    ECQ_RETURN_IF_ERROR(WriteFile(weights, bytes.bytes(), args.force));
+    ECQ_TRY(remark, WriteCardInto(directory, file, args.command_line));
+  }
+  std::error_code error;
+  const uint64_t size = fs::file_size(weights, error);
+  if (error) return Error{ErrorCode::kIo, weights.string() + ": " + error.message()};
   fmt::print("{}: {} and {} other files, {}{}\n", args.output, kUnpackedWeights,
-             file.side_files().size(), FormatBytes(file.file_bytes()), remark);
+             file.side_files().size(), FormatBytes(size), remark);
   return OkStatus();
 }
 

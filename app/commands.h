@@ -111,6 +111,7 @@ struct UnpackArgs {
   std::string output;
   std::string command_line;  // as typed, for the card
   bool force = false;
+  bool dequantize = false;  // plain F32 weights instead of the coded ones
 };
 
 struct PackArgs {

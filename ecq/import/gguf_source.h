@@ -8,7 +8,7 @@
 
 namespace ecq {
 
-// Architectures llama and qwen2.
+// The architectures of FindGgufArchitecture().
 // Errors: those of GgufFile::Parse, kUnsupportedArchitecture, kUnsupportedTokenizer.
 Result<std::unique_ptr<ModelSource>> OpenGguf(MappedFile file);
 

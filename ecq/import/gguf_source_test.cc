@@ -1,4 +1,4 @@
-// GGUF models: names, layout, config.json and tokenizer files of both architectures.
+// GGUF models: names, layout, config.json and tokenizer files.
 #include "ecq/import/gguf_source.h"
 
 #include <gtest/gtest.h>
@@ -263,6 +263,11 @@ TEST(GgufSourceTest, PreTokenizersOfEachFamily) {
   EXPECT_EQ(qwen["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"],
             R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+)"
             R"([\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)");
+  for (const char* name : {"phi-2", "deepseek-r1-qwen", "llama3", "llama-v3", "smaug-bpe", "dbrx",
+                           "gpt-4o", "tekken"}) {
+    const Json known = tokenizer_json(name);
+    EXPECT_TRUE(known["pre_tokenizer"].is_object()) << name;
+  }
   const Json llama = tokenizer_json("llama-bpe");
   EXPECT_EQ(llama["model"]["ignore_merges"], true);
   EXPECT_EQ(llama["normalizer"], nullptr);
@@ -317,7 +322,7 @@ TEST(GgufSourceTest, UnknownTokenizersAreRefused) {
   AddTensors(none);
   EXPECT_EQ(ErrorOf(none), ErrorCode::kUnsupportedTokenizer);
   GgufBuilder pre = Keys("llama");
-  AddBpe(pre, "tekken");
+  AddBpe(pre, "bloom");
   AddTensors(pre);
   EXPECT_EQ(ErrorOf(pre), ErrorCode::kUnsupportedTokenizer);
 }
@@ -356,9 +361,28 @@ INSTANTIATE_TEST_SUITE_P(
                kArchitecture},
         Change{"RopeScaling", [](GgufBuilder& b) { b.String("llama.rope.scaling.type", "yarn"); },
                kArchitecture},
-        Change{"RopeFrequencies",
+        Change{"LongRopeWithoutFactors",
+               [](GgufBuilder& b) { b.String("llama.rope.scaling.type", "longrope"); },
+               kArchitecture},
+        Change{"TwoRopeScalings",
                [](GgufBuilder& b) {
+                 b.F32("llama.rope.scaling.factor", 4);
                  b.TensorF32("rope_freqs.weight", {2}, {1, 8});
+               },
+               kArchitecture},
+        Change{"TooManyRopeDivisors",
+               [](GgufBuilder& b) {
+                 b.TensorF32("rope_freqs.weight", {3}, {1, 8, 8});
+               },
+               ErrorCode::kBadLayout},
+        Change{"RopeDivisorOfZero",
+               [](GgufBuilder& b) {
+                 b.TensorF32("rope_freqs.weight", {2}, {1, 0});
+               },
+               ErrorCode::kBadHeader},
+        Change{"RopeDivisorsOfPhi3",
+               [](GgufBuilder& b) {
+                 b.TensorF32("rope_factors_long.weight", {2}, {1, 8});
                },
                kArchitecture},
         Change{"KeyLengthOdd", [](GgufBuilder& b) { b.U32("llama.attention.key_length", 3); },
@@ -379,6 +403,107 @@ TEST(GgufSourceTest, RopeFrequenciesOfOneAreIgnored) {
   const auto opened = Open(dir, b);
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   EXPECT_EQ((*opened)->tensors().size(), 11u);
+}
+
+Json ConfigOf(const GgufBuilder& b) {
+  const TempDir dir;
+  const auto opened = Open(dir, b);
+  EXPECT_TRUE(opened.ok()) << opened.error().message;
+  return opened.ok() ? Json::parse(*FindSideFile(**opened, "config.json")) : Json();
+}
+
+TEST(GgufSourceTest, RopeScalingsReachTheConfig) {
+  GgufBuilder linear = Model("qwen2");
+  linear.String("qwen2.rope.scaling.type", "linear").F32("qwen2.rope.scaling.factor", 4);
+  EXPECT_EQ(ConfigOf(linear)["rope_scaling"],
+            Json::parse(R"({"rope_type": "linear", "factor": 4.0})"));
+  GgufBuilder old = Model("llama");
+  old.F32("llama.rope.scale_linear", 2.5f);
+  EXPECT_EQ(ConfigOf(old)["rope_scaling"]["factor"], 2.5);
+  GgufBuilder none = Model("llama");
+  none.String("llama.rope.scaling.type", "none").F32("llama.rope.scaling.factor", 4);
+  EXPECT_FALSE(ConfigOf(none).contains("rope_scaling"));
+
+  GgufBuilder llama3 = Model("llama");
+  llama3.TensorF32("rope_freqs.weight", {2}, {1, 8});
+  const Json config = ConfigOf(llama3);
+  EXPECT_EQ(config["rope_scaling"],
+            Json::parse(
+                R"({"type": "longrope", "short_factor": [1.0, 8.0], "long_factor": [1.0, 8.0]})"));
+  EXPECT_EQ(config["original_max_position_embeddings"], 128);
+}
+
+TEST(GgufSourceTest, PartialRotaryDimensionsAreAShareThatReadsBack) {
+  GgufBuilder b = Model("qwen2");
+  b.U32("qwen2.rope.dimension_count", 2);
+  EXPECT_EQ(ConfigOf(b)["partial_rotary_factor"], 0.5);
+  GgufBuilder odd = Model("qwen2");
+  odd.U32("qwen2.rope.dimension_count", 3);
+  EXPECT_EQ(ErrorOf(odd), ErrorCode::kBadLayout);
+  GgufBuilder many = Model("qwen2");
+  many.U32("qwen2.rope.dimension_count", 6);
+  EXPECT_EQ(ErrorOf(many), ErrorCode::kBadLayout);
+}
+
+GgufBuilder Gemma3(uint32_t window) {
+  GgufBuilder b = Keys("gemma3");
+  b.U32("gemma3.attention.sliding_window", window).U32("gemma3.attention.key_length", 4);
+  AddBpe(b, "default");
+  b.TensorF32("token_embd.weight", {kHidden, kVocab}, Ramp(kVocab * kHidden, 0))
+      .TensorF32("blk.0.post_ffw_norm.weight", {kHidden}, Ramp(kHidden, 1))
+      .TensorF32("blk.0.attn_k_norm.weight", {4}, Ramp(4, 5));
+  return b;
+}
+
+TEST(GgufSourceTest, Gemma3NormsAreStoredPlusOne) {
+  const TempDir dir;
+  const auto opened = Open(dir, Gemma3(16));
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_EQ(ReadTensor(**opened, "model.layers.0.post_feedforward_layernorm.weight"),
+            Ramp(kHidden, 0));
+  EXPECT_EQ(ReadTensor(**opened, "model.layers.0.self_attn.k_norm.weight"), Ramp(4, 4));
+  EXPECT_EQ(ReadTensor(**opened, "model.embed_tokens.weight"), Ramp(kVocab * kHidden, 0));
+}
+
+TEST(GgufSourceTest, Gemma3WindowsAndBases) {
+  const Json config = ConfigOf(Gemma3(16));
+  EXPECT_EQ(config["layer_types"], Json::array({"sliding_attention"}));
+  EXPECT_EQ(config["sliding_window"], 16);
+  EXPECT_EQ(config["rope_local_base_freq"], 10000.0);
+  EXPECT_EQ(config["query_pre_attn_scalar"], 4);
+  EXPECT_EQ(ConfigOf(Gemma3(0))["layer_types"], Json::array({"full_attention"}));
+  GgufBuilder every = Gemma3(16);
+  every.U32("gemma3.attention.sliding_window_pattern", 1).F32("gemma3.rope.freq_base_swa", 50);
+  EXPECT_EQ(ConfigOf(every)["layer_types"], Json::array({"full_attention"}));
+  EXPECT_EQ(ConfigOf(every)["rope_local_base_freq"], 50.0);
+  GgufBuilder capped = Gemma3(16);
+  capped.F32("gemma3.final_logit_softcapping", 30);
+  EXPECT_EQ(ConfigOf(capped)["final_logit_softcapping"], 30.0);
+}
+
+TEST(GgufSourceTest, EndsOfTurnAreFoundByTheirText) {
+  const auto ends = [](const char* text, int32_t type, bool named) {
+    GgufBuilder b = Keys("llama");
+    b.String("tokenizer.ggml.model", "llama")
+        .Strings("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", text, "a"})
+        .Ints("tokenizer.ggml.token_type", {2, 3, 3, type, 1})
+        .Floats("tokenizer.ggml.scores", {0, 0, 0, 0, 0})
+        .U32("tokenizer.ggml.eos_token_id", 2);
+    if (named) b.U32("tokenizer.ggml.eot_token_id", 4);
+    AddTensors(b);
+    const TempDir dir;
+    const auto opened = Open(dir, b);
+    EXPECT_TRUE(opened.ok()) << opened.error().message;
+    const Json pieces = Json::parse(*FindSideFile(**opened, "sentencepiece.json"));
+    EXPECT_EQ(pieces["eos_id"],
+              Json::parse(*FindSideFile(**opened, "config.json"))["eos_token_id"]);
+    return pieces["eos_id"];
+  };
+  EXPECT_EQ(ends("<end_of_turn>", 3, false), Json::array({2, 3}));
+  EXPECT_EQ(ends("<|end|>", 3, false), Json::array({2, 3}));
+  EXPECT_EQ(ends("<|end|>", 1, false), 2);
+  EXPECT_EQ(ends("<|end|>", 3, true), Json::array({2, 4}));
+  EXPECT_EQ(ends("b", 3, false), 2);
 }
 
 TEST(GgufSourceTest, InvalidVocabulariesAreRefused) {
@@ -405,10 +530,10 @@ TEST(GgufSourceTest, InvalidVocabulariesAreRefused) {
 
 TEST(GgufSourceTest, HyperparametersMustBeThereAndFit) {
   EXPECT_EQ(ErrorOf(GgufBuilder().String("general.architecture", "llama")), ErrorCode::kBadHeader);
-  const auto with_heads = [](uint32_t heads, uint32_t kv_heads) {
+  const auto with_heads = [](uint32_t heads, uint32_t kv_heads, uint32_t layers = 1) {
     GgufBuilder b;
     b.String("general.architecture", "llama")
-        .U32("llama.block_count", 1)
+        .U32("llama.block_count", layers)
         .U32("llama.context_length", 128)
         .U32("llama.embedding_length", kHidden)
         .U32("llama.feed_forward_length", kFfn)
@@ -423,6 +548,7 @@ TEST(GgufSourceTest, HyperparametersMustBeThereAndFit) {
   EXPECT_EQ(ErrorOf(with_heads(2, 0)), ErrorCode::kBadHeader);
   EXPECT_EQ(ErrorOf(with_heads(2, 3)), ErrorCode::kBadLayout);
   EXPECT_EQ(ErrorOf(with_heads(100, 1)), ErrorCode::kBadLayout);
+  EXPECT_EQ(ErrorOf(with_heads(2, 1, 0xffffffff)), ErrorCode::kBadLayout);
 }
 
 TEST(GgufSourceTest, EveryDamagedHeaderByteIsHandled) {
@@ -460,9 +586,10 @@ TEST(GgufNamesTest, RefusesNamesThatOnlyLookRight) {
        {"", "blk", "blk.", "blk.0", "blk.0.", "blk.0.attn_q", "blk.0.attn_q.", "blk.0.weight",
         "blk..attn_q.weight", "blk.-1.attn_q.weight", "blk.x.attn_q.weight", "blk.0attn_q.weight",
         "blk.99999999999999999999.attn_q.weight", "blk.0.attn_q.weight.weight", "output.bias"}) {
-    EXPECT_FALSE(MapGgufName(name, 100)) << name;
+    EXPECT_FALSE(MapGgufName(kLlamaGgufNames, name, 100)) << name;
   }
-  EXPECT_EQ(MapGgufName("blk.99.ffn_up.bias", 100)->name, "model.layers.99.mlp.up_proj.bias");
+  EXPECT_EQ(MapGgufName(kLlamaGgufNames, "blk.99.ffn_up.bias", 100)->name,
+            "model.layers.99.mlp.up_proj.bias");
 }
 
 }  // namespace

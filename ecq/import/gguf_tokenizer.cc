@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -47,13 +48,42 @@ constexpr std::string_view kLlama3 =
     R"("behavior":"Isolated","invert":false},)"
     R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}]})";
 
-constexpr std::array<PreTokenizer, 5> kPreTokenizers{{
+constexpr std::string_view kTekken =
+    R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":)"
+    R"("[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|)"
+    R"([^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|)"
+    R"(\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},)"
+    R"("behavior":"Isolated","invert":false},)"
+    R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}]})";
+constexpr std::string_view kGpt4o =
+    R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":)"
+    R"("[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+)"
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"([^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*)"
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"(\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},)"
+    R"("behavior":"Isolated","invert":false},)"
+    R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}]})";
+
+constexpr std::array<PreTokenizer, 13> kPreTokenizers{{
     {"default", "null", kByteLevel, false, false},
     {"gpt-2", "null", kByteLevel, false, false},
+    {"phi-2", "null", kByteLevel, false, false},
     {"smollm", "null", kSmolLm, false, false},
     {"qwen2", R"({"type":"NFC"})", kQwen2, false, false},
+    {"deepseek-r1-qwen", R"({"type":"NFC"})", kQwen2, false, false},
     {"llama-bpe", "null", kLlama3, true, true},
+    {"llama3", "null", kLlama3, true, true},
+    {"llama-v3", "null", kLlama3, true, true},
+    {"smaug-bpe", "null", kLlama3, false, false},
+    {"dbrx", "null", kLlama3, false, false},   // Phi-4
+    {"gpt-4o", "null", kGpt4o, false, false},  // Phi-4 mini
+    {"tekken", "null", kTekken, true, true},   // Mistral Nemo
 }};
+
+// Tokens that end a turn of a chat, where the file names none.
+constexpr std::array<std::string_view, 4> kEndsOfTurn{"<|eot_id|>", "<|im_end|>", "<|end|>",
+                                                      "<end_of_turn>"};
 
 // A JSON string. Pre: `text` is valid UTF-8.
 std::string Quoted(std::string_view text) { return Json(text).dump(); }
@@ -160,13 +190,13 @@ Result<SideFile> SentencePieceFile(const GgufFile& file, const Vocabulary& vocab
   model.add_bos = add_bos;
   ECQ_TRY(const auto add_space_prefix, file.GetBool("tokenizer.ggml.add_space_prefix"));
   ECQ_TRY(const auto bos, TokenId(file, "tokenizer.ggml.bos_token_id", vocabulary));
-  ECQ_TRY(const auto eos, TokenId(file, "tokenizer.ggml.eos_token_id", vocabulary));
+  ECQ_TRY(auto eos, GgufEndTokens(file));
   ECQ_TRY(const auto unk, TokenId(file, "tokenizer.ggml.unknown_token_id", vocabulary));
   ECQ_TRY(const auto scores, file.GetFloats("tokenizer.ggml.scores"));
   model.add_space_prefix = add_space_prefix.value_or(true);
   model.bos_id = bos.value_or(model.bos_id);
-  model.eos_id = eos.value_or(model.eos_id);
   model.unk_id = unk.value_or(model.unk_id);
+  if (!eos.empty()) model.eos_ids = std::move(eos);
   if (scores.size() != vocabulary.tokens.size()) {
     return file.Fail(ErrorCode::kBadHeader,
                      fmt::format("tokenizer.ggml.scores has {} entries for {} tokens",
@@ -214,6 +244,32 @@ Result<const PreTokenizer*> FindPreTokenizer(const GgufFile& file) {
 }
 
 }  // namespace
+
+Result<std::vector<uint64_t>> GgufEndTokens(const GgufFile& file) {
+  constexpr std::string_view kEndOfTurn = "tokenizer.ggml.eot_token_id";
+  ECQ_TRY(const auto tokens, file.GetStrings("tokenizer.ggml.tokens"));
+  ECQ_TRY(const auto types, file.GetInts("tokenizer.ggml.token_type"));
+  std::vector<uint64_t> ids;
+  const auto add = [&](uint64_t id) {
+    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+  };
+  for (const std::string_view key : {std::string_view("tokenizer.ggml.eos_token_id"), kEndOfTurn}) {
+    ECQ_TRY(const auto id, file.GetUnsigned(key));
+    if (!id) continue;
+    if (*id >= tokens.size()) {
+      return file.Fail(ErrorCode::kBadHeader, fmt::format("{}: {} is not below the vocabulary's {}",
+                                                          key, *id, tokens.size()));
+    }
+    add(*id);
+  }
+  if (file.Has(kEndOfTurn)) return ids;
+  for (size_t i = 0; i < std::min(tokens.size(), types.size()); ++i) {
+    const bool ends_turn =
+        std::find(kEndsOfTurn.begin(), kEndsOfTurn.end(), tokens[i]) != kEndsOfTurn.end();
+    if (types[i] == kPieceControl && ends_turn) add(i);
+  }
+  return ids;
+}
 
 Result<std::vector<SideFile>> GgufTokenizerFiles(const GgufFile& file, uint64_t vocab_size) {
   ECQ_TRY(const auto model, file.GetString("tokenizer.ggml.model"));

@@ -16,4 +16,8 @@ namespace ecq {
 // Errors: kUnsupportedTokenizer (model or pre-tokenizer), kBadHeader (keys contradict each other).
 Result<std::vector<SideFile>> GgufTokenizerFiles(const GgufFile& file, uint64_t vocab_size);
 
+// The tokens that end a text or a turn of a chat: those that the file names, else the usual ones.
+// Errors: kBadHeader.
+Result<std::vector<uint64_t>> GgufEndTokens(const GgufFile& file);
+
 }  // namespace ecq

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -16,6 +17,7 @@
 #include "ecq/import/gpt2_layout.h"
 #include "ecq/import/quantization_config.h"
 #include "ecq/import/quantized_checkpoint.h"
+#include "ecq/import/sentencepiece_tokenizer.h"
 #include "ecq/import/text.h"
 #include "ecq/tensor/safetensors.h"
 
@@ -26,10 +28,16 @@ using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxSideFileBytes = uint64_t{256} << 20;
-constexpr std::array<std::string_view, 7> kSideFiles{
-    "config.json",           "generation_config.json",  "tokenizer.json",
-    "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+constexpr std::string_view kPieces = "sentencepiece.json";
+constexpr std::array<std::string_view, 8> kSideFiles{
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
     "tokenizer.model",
+    kPieces,
 };
 
 Error Fail(ErrorCode code, const fs::path& path, std::string_view what) {
@@ -123,6 +131,13 @@ class HuggingFaceSource final : public ModelSource {
     ECQ_RETURN_IF_ERROR(ReadConfig());
     for (const std::string_view name : kSideFiles) {
       if (name != "config.json") ECQ_RETURN_IF_ERROR(AddSideFile(name));
+    }
+    const bool has_pieces = std::any_of(side_files_.begin(), side_files_.end(),
+                                        [](const SideFile& f) { return f.name == kPieces; });
+    if (!has_pieces) {
+      if (auto pieces = SentencePieceFromTokenizerJson(side_files_)) {
+        side_files_.push_back(*std::move(pieces));
+      }
     }
     ECQ_RETURN_IF_ERROR(AddShards());
     return MakeTensors();

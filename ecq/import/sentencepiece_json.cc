@@ -6,18 +6,17 @@
 namespace ecq {
 
 SideFile SentencePieceJson(const VocabularyPieces& model) {
-  nlohmann::ordered_json json = {
-      {"type", "sentencepiece-bpe"},
-      {"add_bos", model.add_bos},
-      {"bos_id", model.bos_id},
-      {"eos_id", model.eos_id},
-      {"unk_id", model.unk_id},
-      {"add_space_prefix", model.add_space_prefix},
-      {"pieces", nlohmann::ordered_json::array()},
+  using Json = nlohmann::ordered_json;
+  const auto& ends = model.eos_ids;
+  Json json = {
+      {"type", "sentencepiece-bpe"}, {"add_bos", model.add_bos},
+      {"bos_id", model.bos_id},      {"eos_id", ends.size() == 1 ? Json(ends[0]) : Json(ends)},
+      {"unk_id", model.unk_id},      {"add_space_prefix", model.add_space_prefix},
+      {"pieces", Json::array()},
   };
-  nlohmann::ordered_json& pieces = json["pieces"];
+  Json& pieces = json["pieces"];
   for (const VocabularyPiece& piece : model.pieces) {
-    pieces.push_back(nlohmann::ordered_json::array({piece.text, piece.score, piece.type}));
+    pieces.push_back(Json::array({piece.text, piece.score, piece.type}));
   }
   return {"sentencepiece.json", json.dump()};
 }

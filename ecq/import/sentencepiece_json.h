@@ -1,7 +1,7 @@
 // sentencepiece.json: ECQ's side file for SentencePiece BPE vocabularies.
 //
-// {"type": "sentencepiece-bpe", "add_bos": bool, "bos_id": int, "eos_id": int, "unk_id": int,
-//  "add_space_prefix": bool, "pieces": [[text, score, type], ...]}
+// {"type": "sentencepiece-bpe", "add_bos": bool, "bos_id": int, "eos_id": int or [int, ...],
+//  "unk_id": int, "add_space_prefix": bool, "pieces": [[text, score, type], ...]}
 // The index of a piece is its id. A space is written as U+2581 in a piece. Types as in GGUF:
 // 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
 #pragma once
@@ -33,7 +33,7 @@ struct VocabularyPieces {
   bool add_bos = true;
   bool add_space_prefix = true;
   uint64_t bos_id = 1;
-  uint64_t eos_id = 2;
+  std::vector<uint64_t> eos_ids{2};
   uint64_t unk_id = 0;
   std::vector<VocabularyPiece> pieces;
 };

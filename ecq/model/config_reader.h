@@ -21,6 +21,7 @@ inline constexpr uint32_t kMaxHeads = 1024;
 inline constexpr uint32_t kMaxHeadDim = 1024;
 inline constexpr uint32_t kMaxVocabSize = 1u << 22;
 inline constexpr uint32_t kMaxPositions = 1u << 24;
+inline constexpr double kMaxRopeTheta = 1e12;
 
 // One JSON object. A field that is null counts as absent. Errors are kBadHeader for a field that is
 // missing without a default, of a wrong type or out of bounds, and name the field.

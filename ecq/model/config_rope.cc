@@ -10,7 +10,6 @@
 namespace ecq {
 namespace {
 
-constexpr double kMaxTheta = 1e12;
 constexpr double kMaxFactor = 1e6;
 
 // Rotated dimensions of a head of which a share is rotated.
@@ -82,7 +81,7 @@ Status ReadLong(const ConfigReader& in, const ConfigReader& parameters, const Mo
 
 Status ReadRopeParameters(const ConfigReader& in, const ConfigReader& parameters,
                           const ModelConfig& config, RopeConfig* out) {
-  ECQ_TRY(out->theta, parameters.Number("rope_theta", 1, kMaxTheta, out->theta));
+  ECQ_TRY(out->theta, parameters.Number("rope_theta", 1, kMaxRopeTheta, out->theta));
   ECQ_RETURN_IF_ERROR(ReadRotaryDims(parameters, config, out));
   const std::string_view key = parameters.Has("rope_type") ? "rope_type" : "type";
   ECQ_TRY(const std::string type, parameters.Text(key, "default"));
@@ -96,7 +95,7 @@ Status ReadRopeParameters(const ConfigReader& in, const ConfigReader& parameters
 Status ReadRope(const ConfigReader& in, const ModelConfig& config, double default_theta,
                 RopeConfig* out) {
   out->dims = config.head_dim;
-  ECQ_TRY(out->theta, in.Number("rope_theta", 1, kMaxTheta, default_theta));
+  ECQ_TRY(out->theta, in.Number("rope_theta", 1, kMaxRopeTheta, default_theta));
   ECQ_RETURN_IF_ERROR(ReadRotaryDims(in, config, out));
   for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
     ECQ_TRY(const auto parameters, in.Object(key));

@@ -183,6 +183,13 @@ Result<EvaluationSet> SplitIntoWindows(std::span<const uint32_t> ids, size_t con
                  fmt::format("the context of an evaluation is {}, expected at least 2", context)};
   }
   const bool full = protocol == WindowProtocol::kFull;
+  std::vector<uint32_t> with_bos;
+  if (!full && bos) {
+    with_bos.reserve(ids.size() + 1);
+    with_bos.push_back(*bos);
+    with_bos.insert(with_bos.end(), ids.begin(), ids.end());
+    ids = with_bos;
+  }
   const size_t prepended = full && bos ? 1 : 0;
   const size_t text_per_window = context - prepended;
   EvaluationSet set{.windows = {}, .score_from = full ? 0 : context / 2};

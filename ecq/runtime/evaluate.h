@@ -26,9 +26,8 @@ struct EvaluationSet {
 };
 
 enum class WindowProtocol : uint8_t {
-  // As llama-perplexity: full windows only, the first token of each replaced by BOS if there is
-  // one,
-  // predictions scored from position context / 2 on.
+  // As llama-perplexity: BOS, if there is one, before the text, then full windows only, the first
+  // token of each replaced by BOS; predictions scored from position context / 2 on.
   kLlamaPerplexity,
   // Everything: BOS, if there is one, before the text of each window, the last one partial, all
   // predictions scored.

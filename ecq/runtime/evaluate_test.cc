@@ -31,7 +31,9 @@ TEST(SplitIntoWindows, LlamaPerplexityProtocol) {
 
   const auto with_bos = SplitIntoWindows(ids, 8, 99, WindowProtocol::kLlamaPerplexity);
   ASSERT_TRUE(with_bos.ok());
-  EXPECT_EQ(with_bos->windows[1], (TokenWindow{99, 9, 10, 11, 12, 13, 14, 15}));
+  EXPECT_EQ(with_bos->windows[0], (TokenWindow{99, 0, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(with_bos->windows[1], (TokenWindow{99, 8, 9, 10, 11, 12, 13, 14}))
+      << "BOS moves the text by one token and takes the place of token 7";
 
   // n_ctx = 512 scores 255 tokens per window.
   const auto real =

@@ -23,17 +23,18 @@ bool Tokenizer::IsEos(uint32_t id) const {
 }
 
 Result<std::unique_ptr<Tokenizer>> LoadTokenizer(std::span<const NamedFile> files) {
+  // Of a model that has both, tokenizer.json is of a kind that only the other one expresses.
+  for (const NamedFile& file : files) {
+    if (file.name != "sentencepiece.json") continue;
+    ECQ_TRY(SentencePieceSpec spec, ParseSentencePieceJson(file.contents));
+    return std::unique_ptr<Tokenizer>(std::make_unique<SentencePieceBpe>(std::move(spec)));
+  }
   for (const NamedFile& file : files) {
     if (file.name != "tokenizer.json") continue;
     ECQ_TRY(ByteLevelBpeSpec spec, ParseTokenizerJson(file.contents));
     ECQ_TRY(SpecialIds special_ids, ParseSpecialIds(files, spec));
     return std::unique_ptr<Tokenizer>(
         std::make_unique<ByteLevelBpe>(std::move(spec), std::move(special_ids)));
-  }
-  for (const NamedFile& file : files) {
-    if (file.name != "sentencepiece.json") continue;
-    ECQ_TRY(SentencePieceSpec spec, ParseSentencePieceJson(file.contents));
-    return std::unique_ptr<Tokenizer>(std::make_unique<SentencePieceBpe>(std::move(spec)));
   }
   return Error{
       ErrorCode::kNotFound,

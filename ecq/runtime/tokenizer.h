@@ -67,8 +67,8 @@ struct NamedFile {
   std::string_view contents;
 };
 
-// Reads tokenizer.json (byte-level BPE; the begin and end tokens come from tokenizer_config.json,
-// generation_config.json and config.json, each optional) or, without one, sentencepiece.json.
+// Reads sentencepiece.json or, without one, tokenizer.json (byte-level BPE; the begin and end
+// tokens come from tokenizer_config.json, generation_config.json and config.json, each optional).
 // Errors: kNotFound (neither file), kBadHeader (not the expected JSON), kBadTable (vocabulary or
 // merges contradict each other), kUnsupportedTokenizer (a component outside the known ones).
 Result<std::unique_ptr<Tokenizer>> LoadTokenizer(std::span<const NamedFile> files);

@@ -1,8 +1,9 @@
 """ecq unpack and ecq pack: the same bytes back, side files that were changed, what is refused."""
 import json
 import pathlib
+import struct
 
-from cli_util import CliTest, PROMPT
+from cli_util import CliTest, PROMPT, read_safetensors, ROOT
 
 
 class PackTest(CliTest):
@@ -34,6 +35,31 @@ class PackTest(CliTest):
         self.assertIn("changed", (self.folder / "new/config.json").read_text())
         self.assertEqual((self.folder / "new/chat_template.jinja").read_text(), "{{ x }}")
         self.assertFalse((self.folder / "new/README.txt").exists())
+
+    def test_dequantized_directories_run_as_the_coded_file(self):
+        coded = self.quantize("m.ecq")
+        self.ecq("unpack", coded, "-o", self.path("dense"), "--dequantize")
+        _, tensors = read_safetensors(self.path("dense/model.safetensors"))
+        self.assertEqual({dtype for dtype, _, _ in tensors.values()}, {"F32"})
+        run = ("-p", PROMPT, "-n", "16", "--temp", "0")
+        self.assertEqual(self.ecq("run", self.path("dense"), *run), self.ecq("run", coded, *run))
+        self.assert_fails(1, ["dense"], "pack", self.path("dense"), "-o", self.path("x.ecq"))
+
+    def test_dequantized_gpt2_has_the_layout_of_transformers(self):
+        original = ROOT / "tests/vectors/architectures/gpt2"
+        coded = self.path("gpt2.ecq")
+        self.ecq("quantize", str(original), "-o", coded, "--bpw", "7")
+        self.ecq("unpack", coded, "-o", self.path("gpt2"), "--dequantize")
+        _, stored = read_safetensors(original / "model.safetensors")
+        _, dense = read_safetensors(self.path("gpt2/model.safetensors"))
+        self.assertEqual({n: t[1] for n, t in stored.items()}, {n: t[1] for n, t in dense.items()})
+        for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
+            name = f"transformer.h.1.{name}.weight"
+            words = struct.unpack(f"<{len(stored[name][2]) // 2}H", stored[name][2])
+            before = struct.unpack(f"<{len(words)}f", b"".join(struct.pack("<I", w << 16) for w in words))
+            after = struct.unpack(f"<{len(words)}f", dense[name][2])
+            error = sum((a - b) ** 2 for a, b in zip(before, after)) / sum(a * a for a in before)
+            self.assertLess(error, 0.01, name)
 
     def test_refusals(self):
         coded = self.quantize("m.ecq")

@@ -19,10 +19,9 @@ Result<float> EmbeddingScale(const ConfigReader& in, uint32_t hidden_size) {
 }
 
 Status ReadRopes(const ConfigReader& in, ModelConfig* out) {
-  constexpr double kMaxTheta = 1e12;
   RopeConfig local;
   local.dims = out->head_dim;
-  ECQ_TRY(local.theta, in.Number("rope_local_base_freq", 1, kMaxTheta, 10000));
+  ECQ_TRY(local.theta, in.Number("rope_local_base_freq", 1, kMaxRopeTheta, 10000));
   ECQ_TRY(const auto all, in.Object("rope_parameters"));
   if (all && (all->Has("full_attention") || all->Has("sliding_attention"))) {
     out->rope = RopeConfig{1e6, out->head_dim, {}, {}, 0, 1};
