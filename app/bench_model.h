@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "app/opened_model.h"
+#include "ecq/base/cpu_target.h"
 #include "ecq/base/result.h"
 #include "ecq/base/thread_pool.h"
-#include "ecq/kernels/cpu_target.h"
 #include "ecq/model/model.h"
 
 namespace ecq {

@@ -14,7 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "ecq/kernels/cpu_target.h"
+#include "ecq/base/cpu_target.h"
 
 namespace ecq {
 namespace {

@@ -31,6 +31,8 @@ nlohmann::ordered_json DescribeMatrix(const std::string& name, const PackedTenso
   json["shape"] = {t.desc.rows, t.desc.cols};
   json["grid"] = t.grid;
   json["codec"] = GetCodec(t.desc.codec).name;
+  if (t.desc.codec == CodecId::kWindow) json["window"] = t.desc.has_memory ? 12 : 8;
+  if (t.desc.rotation != 0) json["rotation"] = t.desc.rotation;
   json["scale"] = ScaleName(t);
   json["lanes"] = t.desc.lanes;
   json["blocks_per_tile"] = t.desc.blocks_per_tile;
@@ -90,12 +92,12 @@ void PrintText(const nlohmann::ordered_json& json) {
     }
   }
   if (json.contains("matrices")) {
-    fmt::print("{:<48} {:>16} {:>10} {:>5} {:>7} {:>6} {:>6} {:>8}\n", "matrix", "shape", "grid",
+    fmt::print("{:<48} {:>16} {:>10} {:>6} {:>7} {:>6} {:>6} {:>8}\n", "matrix", "shape", "grid",
                "codec", "scale", "tiles", "fixes", "bpw");
     for (const auto& m : json["matrices"]) {
       const std::string shape =
           fmt::format("{} x {}", m["shape"][0].get<uint64_t>(), m["shape"][1].get<uint64_t>());
-      fmt::print("{:<48} {:>16} {:>10} {:>5} {:>7} {:>6} {:>6} {:>8.3f}\n", Text(m["name"]), shape,
+      fmt::print("{:<48} {:>16} {:>10} {:>6} {:>7} {:>6} {:>6} {:>8.3f}\n", Text(m["name"]), shape,
                  Text(m["grid"]), Text(m["codec"]), Text(m["scale"]), m["tiles"].get<uint64_t>(),
                  m["fixes"].get<uint64_t>(), m["bits_per_weight"].get<double>());
     }

@@ -19,8 +19,8 @@
 #include "app/tensor_rules.h"
 #include "app/tensor_type.h"
 #include "app/units.h"
+#include "ecq/base/cpu_target.h"
 #include "ecq/format/sha256.h"
-#include "ecq/kernels/cpu_target.h"
 
 namespace ecq {
 namespace {
@@ -264,8 +264,11 @@ Result<QuantizeOptions> ReadOptions(const QuantizeArgs& args) {
   if (preset != nullptr) options.bpw = preset->bpw;
   if (args.bpw) options.bpw = *args.bpw;
   options.bpw_must_be_met = !args.size_bytes && (args.bpw || preset != nullptr);
-  if (args.codec != "auto") {
-    ECQ_TRY(options.pack.codec, CodecFromName(args.codec));
+  options.window_memory = args.window == 12;
+  const std::string_view codec =
+      preset != nullptr && args.codec == "auto" ? preset->codec : args.codec;
+  if (codec != "auto") {
+    ECQ_TRY(options.pack.codec, CodecFromName(codec));
   }
   return options;
 }

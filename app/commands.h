@@ -20,6 +20,7 @@ struct QuantizeArgs {
   std::vector<std::string> tensor_rules;  // REGEX=RULE
   std::string grid = "ecq";
   std::string codec = "auto";
+  int window = 12;
   std::string card;          // a file for the model card; empty: none
   std::string command_line;  // as typed, for the card
   bool dry_run = false;
@@ -80,7 +81,7 @@ struct BenchArgs {
   size_t generate = 128;  // tokens; 0: not measured
   size_t repetitions = 5;
   std::vector<size_t> threads;  // empty: one for each physical core
-  std::string activations = "f32";
+  std::string activations = "i8";
   std::string output = "md";  // md, csv or json
   bool kernels = false;
 };

@@ -17,12 +17,13 @@ class EcqSource final : public ModelSource {
   EcqSource(const EcqFile& file, std::string path) : file_(file), paths_{std::move(path)} {}
 
   Status Init() {
+    FileCost cost;
     for (const std::string& name : file_.matrices()) {
       ECQ_TRY(const PackedTensor tensor, file_.matrix(name));
       tensors_.push_back({name,
                           {tensor.desc.rows, tensor.desc.cols},
                           fmt::format("ecq:{}", tensor.grid),
-                          tensor.total_bytes()});
+                          cost.Add(tensor)});
     }
     for (const SafetensorsEntry& entry : file_.plain_tensors()) {
       tensors_.push_back({entry.name, entry.view.shape, std::string(DTypeName(entry.view.dtype)),

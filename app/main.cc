@@ -53,7 +53,8 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
   c->add_option("--embedding-bpw", args.embedding_bpw,
                 "bits per weight of embedding and head (default: as --bpw, at most 6)")
       ->check(RateValidator());
-  c->add_option("--preset", args.preset, "a rate by name; --bpw or --size beside it count instead")
+  c->add_option("--preset", args.preset,
+                "a rate and codec by name; --bpw, --size or --codec beside it count instead")
       ->check(CLI::IsMember(ecq::PresetNames()));
   c->add_flag_callback(
       "--list-presets", [] { throw CLI::CallForVersion(ecq::DescribePresets(), 0); },
@@ -68,7 +69,12 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
   c->add_option("--grid", args.grid,
                 "ecq, or a fixed-width grid to compare with: tensor-minmax4, tensor-absmax4, row4, "
                 "q4_0, mlx4-g64, mlx3-g64");
-  c->add_option("--codec", args.codec, "auto (smallest), rans or raw");
+  c->add_option("--codec", args.codec, "auto (smallest), rans, raw or window (fast; 2 to 4 bits)");
+  c->add_option(
+       "--window", args.window,
+       "codec window: 12 bits, or 8, which is quicker to decode and needs about 0.1 bit per "
+       "weight more")
+      ->check(CLI::IsMember({8, 12}));
   c->add_option("--card", args.card, "also write a model card to this file, such as README.md");
   c->add_flag("--dry-run", args.dry_run, "report the exact size, write nothing");
   c->add_flag("--force", args.force, "replace an existing file; give up what OUT.part holds");
@@ -102,7 +108,7 @@ CLI::App* AddRun(CLI::App& app, ecq::RunArgs& args) {
   c->add_option("--seed", args.seed, "seed of the sampler (default 0)")->check(CountValidator());
   c->add_option("--ctx", args.context, "context size (default: what prompt and -n need)")
       ->check(CLI::Range(1, 1 << 20));
-  c->add_option("--activations", args.activations, "f32 (default) or i8, rounded per 32 values");
+  c->add_option("--activations", args.activations, "f32 or i8, rounded per 32 values (default)");
   c->add_flag("-v,--verbose", args.verbose, "print speeds to standard error");
   AddThreads(*c, args.threads, "-t,--threads");
   c->footer(
@@ -201,7 +207,7 @@ CLI::App* AddBench(CLI::App& app, ecq::BenchArgs& args) {
                 "numbers of threads, such as 1,2 (default: one for each physical core)")
       ->delimiter(',')
       ->check(CLI::Range(1, 1024));
-  c->add_option("--activations", args.activations, "f32 (default) or i8, rounded per 32 values");
+  c->add_option("--activations", args.activations, "f32 or i8, rounded per 32 values (default)");
   c->add_option("-o,--output", args.output, "md (default), csv or json")
       ->check(CLI::IsMember({"md", "csv", "json"}));
   c->add_flag("--kernels", args.kernels,

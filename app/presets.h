@@ -11,6 +11,7 @@ namespace ecq {
 struct Preset {
   std::string_view name;
   double bpw;
+  std::string_view codec;  // as --codec takes it
   std::string_view use;  // when to take it, and the measurements that say so; may have line breaks
 };
 

@@ -18,6 +18,7 @@
 #include "ecq/codec/codec.h"
 #include "ecq/quant/baseline_grids.h"
 #include "ecq/quant/uniform_quantizer.h"
+#include "ecq/quant/window_quantizer.h"
 
 namespace ecq {
 namespace {
@@ -94,6 +95,7 @@ struct Recipe {
   bool keep = false;
   std::string grid;
   PackOptions pack;
+  bool window_memory = true;
   std::optional<double> bpw;  // grid "ecq": a rate of its own
 
   // Whether its bytes do not depend on a rate.
@@ -101,7 +103,7 @@ struct Recipe {
 };
 
 Result<Recipe> RecipeOf(const QuantizeOptions& options, const MatrixRule& rule) {
-  Recipe recipe{rule.keep, options.grid, options.pack, rule.bpw};
+  Recipe recipe{rule.keep, options.grid, options.pack, options.window_memory, rule.bpw};
   if (rule.bpw) recipe.grid = "ecq";
   if (!rule.grid.empty()) recipe.grid = rule.grid;
   if (rule.codec == "auto") recipe.pack.codec.reset();
@@ -119,6 +121,13 @@ Result<Recipe> RecipeOf(const QuantizeOptions& options, const MatrixRule& rule) 
 
 Result<QuantizedTensor> QuantizeMatrix(WeightView weights, const Recipe& recipe, double bpw,
                                        ThreadPool& pool) {
+  if (recipe.pack.codec == CodecId::kWindow) {
+    if (recipe.grid != "ecq") {
+      return Error{ErrorCode::kInvalidArgument,
+                   "codec window has a grid of its own; leave out --grid"};
+    }
+    return QuantizeWindow(weights, {bpw, recipe.window_memory}, pool);
+  }
   if (recipe.grid == "ecq") return QuantizeToRate(weights, bpw, recipe.pack, pool);
   return FindBaselineGrid(recipe.grid)->quantize(weights, pool);
 }
@@ -265,7 +274,7 @@ class Converter {
 
   Status AddMatrix(size_t index, const PackedTensor& packed, double relative_error,
                    const StoredBytes& stored) {
-    Report(index, GetCodec(packed.desc.codec).name, packed.total_bytes(), relative_error);
+    Report(index, GetCodec(packed.desc.codec).name, cost_.Add(packed), relative_error);
     return writer_.AddMatrix(source_.tensors()[index].name, packed, stored);
   }
 
@@ -294,6 +303,7 @@ class Converter {
   ConversionLog* const log_;          // or null
   std::vector<Recipe> recipes_;       // of the matrices, in their order
   std::optional<RateControl> rates_;  // grid "ecq" only
+  FileCost cost_;                     // of the matrices so far
   QuantizeReport report_;
 };
 

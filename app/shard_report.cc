@@ -84,6 +84,10 @@ std::string ObstacleOf(const Cut& cut, const std::vector<PackedTensor>& coded, u
       return fmt::format("a share of {} columns cuts a group of {} with one scale", share,
                          tensor.desc.group_size);
     }
+    if (tensor.desc.rotation != 0 && share % tensor.desc.rotation != 0) {
+      return fmt::format("a share of {} columns cuts a block of {} that is rotated as one", share,
+                         tensor.desc.rotation);
+    }
   }
   return {};
 }

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "bench/synthetic_matrix.h"
-#include "ecq/kernels/cpu_target.h"
+#include "ecq/base/cpu_target.h"
 #include "ecq/kernels/packed_kernels.h"
 
 namespace ecq::bench {

@@ -1,5 +1,5 @@
-// Fused products y = W x on one thread: every codec, target and activation type, beside the dense f32
-// product and the group-4-bit format in the same run.
+// Fused products y = W x on one thread: every codec, target and activation type, beside the dense
+// f32 product, the group-4-bit format and a 4-bit kernel made for speed alone in the same run.
 //
 //   bench_kernels --benchmark_repetitions=9 --benchmark_report_aggregates_only=true
 //
@@ -10,9 +10,10 @@
 #include <memory>
 #include <string>
 
+#include "bench/group4_rival.h"
 #include "bench/synthetic_matrix.h"
 #include "ecq/backend/dense_matrix.h"
-#include "ecq/kernels/cpu_target.h"
+#include "ecq/base/cpu_target.h"
 
 namespace ecq::bench {
 namespace {
@@ -24,6 +25,23 @@ struct Size {
 };
 constexpr Size kSizes[] = {{"L2", 512, 2048}, {"DRAM", 16384, 4096}};
 constexpr double kRates[] = {2.0, 3.0, 4.0};
+
+// Window codes by their bits a weight.
+struct WindowRate {
+  const char* name;
+  uint32_t raw_bits;
+};
+constexpr WindowRate kWindowRates[] = {{"2.0", 0}, {"2.5", 2}, {"3.0", 4}, {"4.0", 8}};
+
+template <typename AnyMatrix>
+void Count(benchmark::State& state, const AnyMatrix& matrix) {
+  const double weights = static_cast<double>(matrix.rows() * matrix.cols());
+  const double products = static_cast<double>(state.iterations());
+  const double bytes = static_cast<double>(matrix.resident_bytes());
+  state.SetItemsProcessed(static_cast<int64_t>(products * weights));
+  state.SetBytesProcessed(static_cast<int64_t>(products * bytes));
+  state.counters["bpw"] = 8.0 * bytes / weights;
+}
 
 void RunProduct(benchmark::State& state, const Matrix& matrix, CpuTarget target,
                 ActivationMode mode) {
@@ -38,11 +56,17 @@ void RunProduct(benchmark::State& state, const Matrix& matrix, CpuTarget target,
     if (!matrix.Multiply(pool, mode, 1, x.data(), y.data()).ok()) state.SkipWithError("corrupt");
     benchmark::DoNotOptimize(y.data());
   }
-  const double weights = static_cast<double>(matrix.rows() * matrix.cols());
-  state.SetItemsProcessed(static_cast<int64_t>(static_cast<double>(state.iterations()) * weights));
-  state.SetBytesProcessed(static_cast<int64_t>(static_cast<double>(state.iterations()) *
-                                               static_cast<double>(matrix.resident_bytes())));
-  state.counters["bpw"] = 8.0 * static_cast<double>(matrix.resident_bytes()) / weights;
+  Count(state, matrix);
+}
+
+void RunRival(benchmark::State& state, const Group4Rival& matrix) {
+  const std::vector<float> x = GaussianValues(matrix.cols(), 2);
+  std::vector<float> y(matrix.rows());
+  for (auto _ : state) {
+    matrix.Multiply(x.data(), y.data());
+    benchmark::DoNotOptimize(y.data());
+  }
+  Count(state, matrix);
 }
 
 void Register(const std::string& name, std::shared_ptr<const Matrix> matrix) {
@@ -50,9 +74,8 @@ void Register(const std::string& name, std::shared_ptr<const Matrix> matrix) {
     for (const ActivationMode mode : {ActivationMode::kF32, ActivationMode::kI8}) {
       const std::string full = name + "/" + std::string(CpuTargetName(target)) +
                                (mode == ActivationMode::kF32 ? "/f32" : "/i8");
-      benchmark::RegisterBenchmark(full.c_str(), [=](benchmark::State& state) {
-        RunProduct(state, *matrix, target, mode);
-      });
+      benchmark::RegisterBenchmark(
+          full.c_str(), [=](benchmark::State& state) { RunProduct(state, *matrix, target, mode); });
     }
   }
 }
@@ -65,6 +88,18 @@ void RegisterAll() {
       const QuantizedTensor tensor = GaussianTensor(size.rows, size.cols, rate, pool);
       Register(name("rans-") + std::to_string(static_cast<int>(rate)),
                std::make_shared<PackedMatrix>(PackAs(tensor, CodecId::kRans, pool)));
+    }
+    for (const WindowRate& rate : kWindowRates) {
+      for (const bool has_memory : {false, true}) {
+        Register(name(has_memory ? "window12-" : "window8-") + rate.name,
+                 std::make_shared<PackedMatrix>(
+                     RandomWindow(size.rows, size.cols, rate.raw_bits, has_memory)));
+      }
+    }
+    if (Group4Rival::Supported()) {
+      const auto rival = std::make_shared<const Group4Rival>(size.rows, size.cols);
+      benchmark::RegisterBenchmark(name("rival-q4/avx512/i8").c_str(),
+                                   [=](benchmark::State& state) { RunRival(state, *rival); });
     }
     Register(name("raw-q4_0"), std::make_shared<PackedMatrix>(PackAs(
                                    Group4Tensor(size.rows, size.cols, pool), CodecId::kRaw, pool)));

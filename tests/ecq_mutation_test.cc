@@ -150,7 +150,8 @@ TEST_P(EcqMutationTest, BytesAfterTheEndAreAnError) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, EcqMutationTest,
-                         testing::Values("example.ecq", "groups.ecq", "columns-resaved.ecq"),
+                         testing::Values("example.ecq", "groups.ecq", "columns-resaved.ecq",
+                                         "window.ecq"),
                          [](const auto& param) {
                            std::string name = param.param;
                            for (char& c : name) c = c == '-' || c == '.' ? '_' : c;

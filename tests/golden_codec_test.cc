@@ -13,9 +13,11 @@
 
 #include "ecq/backend/packed_matrix.h"
 #include "ecq/base/bytes.h"
+#include "ecq/base/cpu_target.h"
 #include "ecq/codec/codec.h"
-#include "ecq/kernels/cpu_target.h"
+#include "ecq/codec/window_table.h"
 #include "ecq/pack/packed_tensor.h"
+#include "ecq/pack/window_encoder.h"
 
 namespace ecq {
 namespace {
@@ -33,12 +35,14 @@ struct GoldenCase {
   std::string codec;
   uint32_t raw_bits = 0;
   int32_t raw_level_min = 0;
+  uint32_t window_bits = 0;
   uint32_t lanes = 0;
   uint32_t blocks_per_tile = 0;
   uint32_t rows = 0;
   uint32_t cols = 0;
   std::vector<GoldenTable> tables;
   std::vector<ColumnSpan> spans;  // table: index in `tables`
+  WindowCodes codes;              // window: without tables
   std::vector<int8_t> levels;
   std::vector<std::vector<uint8_t>> tiles;
 };
@@ -56,7 +60,9 @@ void ReadHex(std::istream& line, std::vector<uint8_t>& out) {
 // Reads one line into `c`. False if the keyword is unknown.
 bool ReadField(const std::string& keyword, std::istream& line, GoldenCase& c) {
   if (keyword == "codec") {
-    line >> c.codec >> c.raw_bits >> c.raw_level_min;
+    line >> c.codec;
+    if (c.codec == "raw") line >> c.raw_bits >> c.raw_level_min;
+    if (c.codec == "window") line >> c.window_bits;
   } else if (keyword == "lanes") {
     line >> c.lanes;
   } else if (keyword == "blocks_per_tile") {
@@ -76,6 +82,10 @@ bool ReadField(const std::string& keyword, std::istream& line, GoldenCase& c) {
     line >> columns >> table;
     const uint32_t begin = c.spans.empty() ? 0 : c.spans.back().end;
     c.spans.push_back({begin, begin + columns, table, c.tables.at(table).prob_bits});
+  } else if (keyword == "tuple") {
+    ReadHex(line, c.codes.bytes);
+  } else if (keyword == "raw") {
+    ReadHex(line, c.codes.raw);
   } else if (keyword == "level") {
     ReadNumbers<int8_t, int32_t>(line, c.levels);
   } else if (keyword == "tile") {
@@ -130,6 +140,17 @@ FrequencyTable MakeTable(const GoldenTable& golden) {
   return std::move(table).value();
 }
 
+WindowTable MakeWindowTable(const GoldenTable& golden) {
+  std::span<const uint8_t> bytes = golden.record;
+  const auto table = ParseWindowTable(bytes);
+  EXPECT_TRUE(table.ok()) << table.error().message;
+  EXPECT_TRUE(bytes.empty());
+  std::vector<uint8_t> record;
+  AppendWindowTable(*table, record);
+  EXPECT_EQ(record, golden.record);
+  return *table;
+}
+
 // The case as a matrix whose codestreams are the golden bytes.
 PackedTensor MakeMatrix(const GoldenCase& c) {
   PackedTensor matrix;
@@ -144,16 +165,17 @@ PackedTensor MakeMatrix(const GoldenCase& c) {
   desc.codec = *codec;
   desc.raw_bits = c.raw_bits;
   desc.raw_level_min = c.raw_level_min;
+  desc.has_memory = c.window_bits == 12;
   desc.scale_groups = 1;
   desc.group_size = c.cols;
   matrix.spans = c.spans;
   if (matrix.spans.empty()) matrix.spans.push_back({0, c.cols, 0, 0});
   desc.num_spans = static_cast<uint32_t>(matrix.spans.size());
-  if (desc.codec == CodecId::kRans) {
-    for (ColumnSpan& span : matrix.spans) {
-      matrix.tables.push_back(MakeTable(c.tables.at(span.table)));
-      span.table = static_cast<uint32_t>(matrix.tables.size() - 1);
-    }
+  for (size_t i = 0; i < c.spans.size(); ++i) {
+    const GoldenTable& table = c.tables.at(c.spans[i].table);
+    matrix.spans[i].table = static_cast<uint32_t>(i);
+    if (desc.codec == CodecId::kRans) matrix.tables.push_back(MakeTable(table));
+    if (desc.codec == CodecId::kWindow) matrix.windows.push_back(MakeWindowTable(table));
   }
   auto storage = std::make_shared<PackedTensor::Storage>();
   storage->index.push_back(0);
@@ -171,6 +193,18 @@ PackedTensor MakeMatrix(const GoldenCase& c) {
   matrix.scales = storage->scales;
   matrix.storage = std::move(storage);
   return matrix;
+}
+
+void ExpectWindowEncoderGivesTheBytes(const GoldenCase& c, const PackedTensor& matrix) {
+  WindowCodes codes = c.codes;
+  codes.has_memory = matrix.desc.has_memory;
+  codes.tables = matrix.windows;
+  for (uint32_t tile = 0; tile < c.tiles.size(); ++tile) {
+    EXPECT_EQ(EncodeWindowTile(codes, matrix.spans, TileRowBegin(matrix.desc, tile),
+                               TileRowEnd(matrix.desc, tile)),
+              c.tiles[tile])
+        << "tile " << tile;
+  }
 }
 
 void ExpectEncodersGiveTheBytes(const GoldenCase& c, const PackedTensor& matrix) {
@@ -215,14 +249,18 @@ TEST_P(GoldenCodecTest, LevelsAndBytesBelongTogether) {
     const PackedTensor matrix = MakeMatrix(c);
     const Status valid = ValidatePackedTensor(matrix, c.name);
     ASSERT_TRUE(valid.ok()) << valid.error().message;
-    ExpectEncodersGiveTheBytes(c, matrix);
+    if (matrix.desc.codec == CodecId::kWindow) {
+      ExpectWindowEncoderGivesTheBytes(c, matrix);
+    } else {
+      ExpectEncodersGiveTheBytes(c, matrix);
+    }
     ExpectDecodersGiveTheLevels(c, matrix);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenCodecTest,
                          testing::Values("rans_counts.txt", "rans_tables.txt", "rans_shapes.txt",
-                                         "raw.txt"),
+                                         "raw.txt", "window.txt"),
                          [](const auto& param) {
                            const std::string file = param.param;
                            return file.substr(0, file.find('.'));

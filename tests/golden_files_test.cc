@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 
 #include "ecq/backend/packed_matrix.h"
 #include "ecq/base/thread_pool.h"
@@ -42,12 +43,15 @@ void ExpectSameMatrix(const PackedTensor& got, const PackedTensor& expected) {
   EXPECT_EQ(got.desc.codec, expected.desc.codec);
   EXPECT_EQ(got.desc.raw_bits, expected.desc.raw_bits);
   EXPECT_EQ(got.desc.raw_level_min, expected.desc.raw_level_min);
+  EXPECT_EQ(got.desc.has_memory, expected.desc.has_memory);
+  EXPECT_EQ(got.desc.rotation, expected.desc.rotation);
   EXPECT_EQ(got.desc.scale_groups, expected.desc.scale_groups);
   EXPECT_EQ(got.desc.group_size, expected.desc.group_size);
   EXPECT_EQ(got.desc.has_bias, expected.desc.has_bias);
   EXPECT_EQ(got.scale_kind, expected.scale_kind);
   EXPECT_EQ(got.scale_exponent, expected.scale_exponent);
   EXPECT_EQ(got.tables, expected.tables);
+  EXPECT_EQ(got.windows, expected.windows);
   ASSERT_EQ(got.spans.size(), expected.spans.size());
   for (size_t i = 0; i < got.spans.size(); ++i) {
     EXPECT_EQ(got.spans[i].end, expected.spans[i].end);
@@ -108,6 +112,28 @@ TEST(GoldenFilesTest, ReaderGivesBackWhatWentIn) {
       EXPECT_EQ(file->matrices()[i], model.matrices[i].name);
     }
   }
+}
+
+// The second decoder must find the same weights (check_golden.py).
+TEST(GoldenFilesTest, WeightsOfRotatedMatricesAreThoseOfTheManifest) {
+  std::ifstream manifest(kDirectory / "manifest.txt");
+  int found = 0;
+  for (std::string line; std::getline(manifest, line);) {
+    std::istringstream fields(line);
+    std::string name, matrix, integers, weights;
+    fields >> name >> matrix >> integers >> weights;
+    const auto file = EcqFile::Open(kDirectory / name);
+    ASSERT_TRUE(file.ok()) << file.error().message;
+    const auto read = file->matrix(matrix);
+    ASSERT_TRUE(read.ok()) << read.error().message;
+    EXPECT_EQ(weights.empty(), read->desc.rotation == 0) << line;
+    if (weights.empty()) continue;
+    ++found;
+    const auto sha = WeightsSha256(*read);
+    ASSERT_TRUE(sha.ok()) << sha.error().message;
+    EXPECT_EQ(*sha, weights) << matrix;
+  }
+  EXPECT_EQ(found, 2);
 }
 
 TEST(GoldenFilesTest, ReaderTakesMisalignedTensors) {

@@ -2,15 +2,21 @@
 
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <utility>
 
+#include "ecq/backend/packed_matrix.h"
 #include "ecq/base/bytes.h"
 #include "ecq/base/half.h"
 #include "ecq/base/rng.h"
+#include "ecq/base/thread_pool.h"
 #include "ecq/codec/codec.h"
 #include "ecq/format/ecq_writer.h"
+#include "ecq/format/sha256.h"
+#include "ecq/pack/random_window_for_test.h"
+#include "ecq/pack/window_encoder.h"
 
 namespace ecq {
 namespace {
@@ -31,8 +37,15 @@ struct Recipe {
   int32_t scale_exponent = -6;
   bool biases = false;
   std::vector<Fix> fixes = {};
-  bool columns = false;             // column scales and order
-  std::vector<int8_t> levels = {};  // drawn at random if empty
+  bool columns = false;  // column scales and order
+  uint32_t rotation = 0;
+  std::vector<int8_t> levels = {};         // drawn at random if empty
+  std::optional<WindowCodes> window = {};  // if so, `levels` are what it decodes to
+
+  CodecId codec() const {
+    if (window) return CodecId::kWindow;
+    return raw_bits > 0 ? CodecId::kRaw : CodecId::kRans;
+  }
 };
 
 FrequencyTable Gaussian(uint32_t rho_q32, int32_t reach, uint32_t prob_bits) {
@@ -74,13 +87,15 @@ PackedDesc DescOf(const Recipe& recipe) {
   desc.lanes = recipe.lanes;
   desc.blocks_per_tile = recipe.blocks_per_tile;
   desc.num_tiles = static_cast<uint32_t>(DivideRoundUp(desc.rows, TileRows(desc)));
-  desc.codec = recipe.raw_bits > 0 ? CodecId::kRaw : CodecId::kRans;
+  desc.codec = recipe.codec();
   desc.raw_bits = recipe.raw_bits;
   desc.raw_level_min = recipe.raw_level_min;
+  desc.has_memory = recipe.window && recipe.window->has_memory;
   const bool group = recipe.scale_kind == ScaleKind::kGroup;
   desc.group_size = group ? recipe.group_size : recipe.cols;
   desc.scale_groups = static_cast<uint32_t>(DivideRoundUp(recipe.cols, desc.group_size));
   desc.has_bias = recipe.biases;
+  desc.rotation = recipe.rotation;
   return desc;
 }
 
@@ -92,13 +107,23 @@ void EncodeTiles(const Recipe& recipe, const std::vector<int8_t>& levels,
   plan.raw_bits = desc.raw_bits;
   plan.raw_level_min = desc.raw_level_min;
   plan.tables = packed.tables;
-  const auto encoder = GetCodec(desc.codec).make_encoder(plan, packed.spans, desc.lanes);
+  std::unique_ptr<TileEncoder> encoder;
+  if (!recipe.window) {
+    encoder = GetCodec(desc.codec).make_encoder(plan, packed.spans, desc.lanes);
+  }
   storage.index.push_back(0);
   for (uint32_t tile = 0; tile < desc.num_tiles; ++tile) {
     const uint32_t row = TileRowBegin(desc, tile);
-    encoder->Encode({levels.data() + size_t{row} * recipe.cols, recipe.cols,
-                     TileRowEnd(desc, tile) - row, recipe.cols},
-                    storage.payload);
+    const uint32_t row_end = TileRowEnd(desc, tile);
+    if (recipe.window) {
+      const std::vector<uint8_t> stream =
+          EncodeWindowTile(*recipe.window, packed.spans, row, row_end);
+      storage.payload.insert(storage.payload.end(), stream.begin(), stream.end());
+    } else {
+      encoder->Encode(
+          {levels.data() + size_t{row} * recipe.cols, recipe.cols, row_end - row, recipe.cols},
+          storage.payload);
+    }
     storage.index.push_back(static_cast<uint32_t>(storage.payload.size() / kIndexUnitBytes));
   }
   storage.payload.resize(AlignUp(storage.payload.size(), kPayloadAlignment) + kPayloadReadPadding);
@@ -123,7 +148,8 @@ GoldenMatrix Make(const Recipe& recipe, uint64_t seed) {
   packed.spans = recipe.spans;
   if (packed.spans.empty()) packed.spans.push_back({0, recipe.cols, 0, 0});
   packed.desc.num_spans = static_cast<uint32_t>(packed.spans.size());
-  if (recipe.raw_bits == 0) {
+  if (recipe.window) packed.windows = recipe.window->tables;
+  if (recipe.codec() == CodecId::kRans) {
     for (ColumnSpan& span : packed.spans) {
       packed.tables.push_back(recipe.tables[span.table]);
       span.prob_bits = packed.tables.back().prob_bits();
@@ -227,9 +253,72 @@ GoldenModel Columns() {
   return {"columns.ecq", {Make(recipe, 9), Make(other, 10)}};
 }
 
+// Every number of raw bits, with and without memory, rotated and not, beside matrices of another
+// codec. f32 holds the weights of the rotated ones exactly: levels and scales are short, and 1 /
+// sqrt(16) is 1/4.
+GoldenModel Window() {
+  Rng rng(11);
+  RandomWindowOptions mixed;
+  mixed.rows = 75;
+  mixed.cols = 102;
+  mixed.span_ends = {32, 64, 96, 102};
+  mixed.raw_bits = {0, 4, 8, 2};
+  RandomWindowOptions plain;
+  plain.rows = 2;
+  plain.cols = 5;
+  plain.has_memory = false;
+  const auto recipe = [&](std::string name, const RandomWindowOptions& options) {
+    QuantizedTensor tensor = RandomWindowTensor(rng, options);
+    Recipe made{.name = std::move(name),
+                .rows = options.rows,
+                .cols = options.cols,
+                .lanes = kMaxLanes,
+                .blocks_per_tile = 2};
+    uint32_t begin = 0;
+    for (const uint32_t end : options.span_ends) {
+      made.spans.push_back({begin, end, static_cast<uint32_t>(made.spans.size()), 0});
+      begin = end;
+    }
+    if (made.spans.empty()) made.spans.push_back({0, options.cols, 0, 0});
+    made.levels = std::move(tensor.levels);
+    made.window = std::move(tensor.window);
+    return made;
+  };
+  Recipe first = recipe("mixed.weight", mixed);
+  first.fixes = {{0, 0, 1000}, {74, 101, -3}};
+  first.columns = true;
+  Recipe rans{.name = "rans.weight", .rows = 4, .cols = 8, .lanes = 4, .blocks_per_tile = 1};
+  rans.spans = {{0, 8, 0, 0}};
+  rans.tables = {Gaussian(3'000'000'000u, 3, 10)};
+  RandomWindowOptions narrow;
+  narrow.rows = 3;
+  narrow.cols = 48;
+  Recipe rotated = recipe("rotated.weight", narrow);
+  rotated.fixes = {{1, 17, -700}};
+  rotated.rotation = 16;
+  Recipe rotated_rans = rans;
+  rotated_rans.name = "rotated_rans.weight";
+  rotated_rans.rotation = 4;
+  return {"window.ecq",
+          {Make(first, 12), Make(rans, 13), Make(recipe("plain.weight", plain), 14),
+           Make(rotated, 15), Make(rotated_rans, 16)}};
+}
+
 }  // namespace
 
-std::vector<GoldenModel> GoldenModels() { return {Example(), Raw(), Rans(), Groups(), Columns()}; }
+Result<std::string> WeightsSha256(const PackedTensor& matrix) {
+  std::vector<uint32_t> rows(matrix.desc.rows);
+  std::iota(rows.begin(), rows.end(), 0u);
+  std::vector<float> weights(size_t{matrix.desc.rows} * matrix.desc.cols);
+  ThreadPool pool(1);
+  ECQ_RETURN_IF_ERROR(PackedMatrix(matrix).GatherRows(pool, rows, weights.data()));
+  return Sha256Hex(
+      {reinterpret_cast<const uint8_t*>(weights.data()), weights.size() * sizeof(float)});
+}
+
+std::vector<GoldenModel> GoldenModels() {
+  return {Example(), Raw(), Rans(), Groups(), Columns(), Window()};
+}
 
 Status WriteGoldenModel(const GoldenModel& model, const std::filesystem::path& path) {
   const EcqFileInfo info{"ecq golden", "test", {{"none", 0, std::string(64, '0')}}};

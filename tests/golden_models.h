@@ -27,6 +27,9 @@ struct GoldenModel {
 // and not on what a planner would choose.
 std::vector<GoldenModel> GoldenModels();
 
+// SHA-256 of the weights in f32, row-major, columns as in the model.
+Result<std::string> WeightsSha256(const PackedTensor& matrix);
+
 // Adds the matrices, a plain tensor and config.json.
 Status WriteGoldenModel(const GoldenModel& model, const std::filesystem::path& path);
 

@@ -1,5 +1,6 @@
 // make_golden DIRECTORY: writes the golden files and their manifest (file, matrix, SHA-256 of the
-// integers). columns-resaved.ecq comes from columns.ecq by "tests/reference/ecq_ref.py resave".
+// integers, of rotated matrices also that of the weights). columns-resaved.ecq comes from
+// columns.ecq by "tests/reference/ecq_ref.py resave".
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -28,7 +29,16 @@ int main(int argc, char** argv) {
       const std::string sha =
           ecq::Sha256Hex({reinterpret_cast<const uint8_t*>(matrix.integers.data()),
                           matrix.integers.size() * sizeof(int32_t)});
-      std::fprintf(manifest, "%s %s %s\n", model.file.c_str(), matrix.name.c_str(), sha.c_str());
+      std::fprintf(manifest, "%s %s %s", model.file.c_str(), matrix.name.c_str(), sha.c_str());
+      if (matrix.packed.desc.rotation != 0) {
+        const auto weights = ecq::WeightsSha256(matrix.packed);
+        if (!weights.ok()) {
+          std::fprintf(stderr, "make_golden: %s\n", weights.error().message.c_str());
+          return 1;
+        }
+        std::fprintf(manifest, " %s", weights->c_str());
+      }
+      std::fprintf(manifest, "\n");
     }
   }
   return std::fclose(manifest) == 0 ? 0 : 1;

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "ecq/backend/target_override.h"
+#include "ecq/base/cpu_target.h"
 #include "ecq/base/rng.h"
 #include "ecq/kernels/activations.h"
-#include "ecq/kernels/cpu_target.h"
 
 namespace ecq {
 namespace {

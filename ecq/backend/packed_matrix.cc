@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <utility>
 
+#include "ecq/base/hadamard.h"
 #include "ecq/base/half.h"
 #include "ecq/kernels/activations.h"
 #include "ecq/kernels/cpu/dense_gemm.h"
@@ -30,11 +32,23 @@ AlignedBuffer<float> ExpandHalves(std::span<const uint16_t> halves, int32_t expo
   return out;
 }
 
+WindowPlanes PlanesOf(const WindowTable& table) {
+  constexpr int32_t kOffset = 128;
+  WindowPlanes planes{{}, table.raw_bits, table.low_step};
+  for (uint32_t i = 0; i < kWindowEntries; ++i) {
+    for (uint32_t j = 0; j < kTupleCols; ++j) {
+      planes.planes[j][i] = static_cast<uint8_t>(kOffset + table.entries[i][j]);
+    }
+  }
+  return planes;
+}
+
 // Scratch of one thread, reused from product to product.
 struct GemvScratch {
   std::vector<int8_t> q;
   std::vector<float> q_scales;
   std::vector<int32_t> q_sums;
+  std::vector<int8_t> q_tuples;
   std::vector<float> group_sums;
 };
 
@@ -46,14 +60,20 @@ PackedActivations Prepare(const PackedView& w, ActivationMode mode, const float*
     const size_t blocks = NumActivationBlocks(cols);
     scratch.q.resize(PaddedActivations(cols));
     scratch.q_scales.resize(blocks);
-    scratch.q_sums.assign(blocks, 0);
+    scratch.q_sums.resize(blocks);
     QuantizeActivations(x, cols, scratch.q.data(), scratch.q_scales.data());
-    for (size_t i = 0; i < scratch.q.size(); ++i) {
-      scratch.q_sums[i / kActivationBlock] += scratch.q[i];
+    for (size_t block = 0; block < blocks; ++block) {
+      const int8_t* const q = scratch.q.data() + block * kActivationBlock;
+      scratch.q_sums[block] = std::accumulate(q, q + kActivationBlock, 0);
     }
     prepared.q = scratch.q.data();
     prepared.q_scales = scratch.q_scales.data();
     prepared.q_sums = scratch.q_sums.data();
+    if (w.desc.codec == CodecId::kWindow) {
+      scratch.q_tuples.resize(scratch.q.size());
+      TransposeTuples(prepared.q, cols, scratch.q_tuples.data());
+      prepared.q_tuples = scratch.q_tuples.data();
+    }
   }
   if (w.biases != nullptr) {
     scratch.group_sums.assign(w.desc.scale_groups, 0.0f);
@@ -87,9 +107,10 @@ PackedMatrix::PackedMatrix(PackedTensor tensor) : tensor_(std::move(tensor)) {
         wide.push_back(PackSlot64(slot));
       }
     }
-    slot_tables_.push_back({table.prob_bits(), fits ? fused.data() : nullptr,
-                            fits ? nullptr : wide.data()});
+    slot_tables_.push_back(
+        {table.prob_bits(), fits ? fused.data() : nullptr, fits ? nullptr : wide.data()});
   }
+  for (const WindowTable& table : tensor_.windows) window_planes_.push_back(PlanesOf(table));
   const size_t num_scales = size_t{desc.rows} * desc.scale_groups;
   scales_ = ExpandHalves(tensor_.scales, tensor_.scale_exponent, num_scales);
   if (desc.has_bias) biases_ = ExpandHalves(tensor_.biases, tensor_.scale_exponent, num_scales);
@@ -100,6 +121,7 @@ PackedMatrix::PackedMatrix(PackedTensor tensor) : tensor_(std::move(tensor)) {
            tensor_.index.data(),
            tensor_.spans.data(),
            slot_tables_.data(),
+           window_planes_.data(),
            scales_.data(),
            desc.has_bias ? biases_.data() : nullptr};
 }
@@ -124,9 +146,16 @@ Status PackedMatrix::Multiply(ThreadPool& pool, ActivationMode mode, size_t m, c
   return Verdict(ok);
 }
 
-// x with its columns in stored order and the column scales applied. Valid until the next call on
-// this thread.
+// x rotated, its columns in stored order, the column scales applied: as W is stored. Valid until
+// the next call on this thread.
 const float* PackedMatrix::StoredOrder(size_t m, const float* x) const {
+  const uint32_t rotation = tensor_.desc.rotation;
+  if (rotation != 0) {
+    thread_local std::vector<float> rotated;
+    rotated.assign(x, x + m * cols());
+    for (size_t i = 0; i < m; ++i) RotateHadamard(rotated.data() + i * cols(), cols(), rotation);
+    x = rotated.data();
+  }
   if (tensor_.col_order.empty() && col_scales_.empty()) return x;
   thread_local std::vector<float> stored;
   stored.resize(std::max<size_t>(stored.size(), m * cols()));
@@ -204,8 +233,7 @@ void PackedMatrix::FixColumns(uint32_t row_begin, uint32_t row_end, float* colum
   }
 }
 
-Status PackedMatrix::GatherRows(ThreadPool& pool, std::span<const uint32_t> ids,
-                                float* out) const {
+Status PackedMatrix::GatherRows(ThreadPool& pool, std::span<const uint32_t> ids, float* out) const {
   const PackedDesc& desc = tensor_.desc;
   const PackedKernels& kernels = PackedKernelsFor(ActiveCpuTarget());
   // Every tile that is needed is decoded once.
@@ -238,6 +266,7 @@ Status PackedMatrix::GatherRows(ThreadPool& pool, std::span<const uint32_t> ids,
         if (!col_scales_.empty()) weight *= col_scales_[c];
         out_row[tensor_.col_order.empty() ? c : tensor_.col_order[c]] = weight;
       }
+      if (desc.rotation != 0) UnrotateHadamard(out_row, desc.cols, desc.rotation);
     }
   });
   return Verdict(all_well.load());
@@ -249,8 +278,8 @@ Status PackedMatrix::DecodeIntegers(uint32_t row_begin, uint32_t row_end, int32_
   const uint32_t end = static_cast<uint32_t>(DivideRoundUp(row_end, TileRows(desc)));
   const uint32_t num_rows = row_end - row_begin;
   std::vector<int8_t> columns(size_t{num_rows} * desc.cols);
-  const bool ok = PackedKernelsFor(ActiveCpuTarget())
-                      .decode(view_, begin, end, columns.data(), num_rows);
+  const bool ok =
+      PackedKernelsFor(ActiveCpuTarget()).decode(view_, begin, end, columns.data(), num_rows);
   for (size_t r = 0; r < num_rows; ++r) {
     for (size_t c = 0; c < desc.cols; ++c) out[r * desc.cols + c] = columns[c * num_rows + r];
   }

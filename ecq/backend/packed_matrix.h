@@ -14,7 +14,7 @@ namespace ecq {
 
 class PackedMatrix final : public Matrix {
  public:
-  // Expands slot tables and scales of a validated tensor; the codestreams stay where they are, and
+  // Expands tables and scales of a validated tensor; the codestreams stay where they are, and
   // what backs tensor.payload must outlive the matrix.
   explicit PackedMatrix(PackedTensor tensor);
 
@@ -48,6 +48,7 @@ class PackedMatrix final : public Matrix {
   std::vector<std::vector<uint32_t>> fused_slots_;
   std::vector<std::vector<uint64_t>> wide_slots_;
   std::vector<SlotTable> slot_tables_;
+  std::vector<WindowPlanes> window_planes_;
   AlignedBuffer<float> scales_;
   AlignedBuffer<float> biases_;
   std::vector<float> col_scales_;

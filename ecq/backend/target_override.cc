@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "ecq/kernels/cpu_target.h"
+#include "ecq/base/cpu_target.h"
 
 namespace ecq {
 

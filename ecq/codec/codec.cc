@@ -27,6 +27,7 @@ std::span<const Codec> AllCodecs() {
   static constexpr Codec kCodecs[] = {
       {CodecId::kRaw, "raw", PlanRaw, RawTileOverheadBytes, MakeRawEncoder},
       {CodecId::kRans, "rans", PlanRans, RansTileOverheadBytes, MakeRansEncoder},
+      {CodecId::kWindow, "window", nullptr, nullptr, nullptr},
   };
   return kCodecs;
 }

@@ -61,6 +61,8 @@ class TileEncoder {
   virtual void Encode(const TileLevels& tile, std::vector<uint8_t>& out) = 0;
 };
 
+// The three functions are null where the quantizer makes the codes (window), which no histogram
+// can plan: Pack() stores what it gets.
 struct Codec {
   CodecId id;
   std::string_view name;  // as in the file and on the command line

@@ -7,7 +7,9 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
+#include <tuple>
 
 #include "ecq/base/bytes.h"
 #include "ecq/base/mapped_file.h"
@@ -15,6 +17,8 @@
 #include "ecq/format/ecq_reader.h"
 #include "ecq/format/ecq_writer.h"
 #include "ecq/pack/pack.h"
+#include "ecq/pack/random_window_for_test.h"
+#include "ecq/tensor/safetensors.h"
 
 namespace ecq {
 namespace {
@@ -43,6 +47,19 @@ PackedTensor MakeMatrix(uint32_t rows, uint32_t cols, double sigma, uint64_t see
   return std::move(packed).value();
 }
 
+PackedTensor MakeWindowMatrix() {
+  Rng rng(77);
+  RandomWindowOptions options;
+  options.rows = 40;
+  options.cols = 70;
+  options.span_ends = {32, 70};
+  options.raw_bits = {0, 8};
+  ThreadPool pool(1);
+  auto packed = Pack(RandomWindowTensor(rng, options), {}, pool);
+  EXPECT_TRUE(packed.ok()) << packed.error().message;
+  return std::move(packed).value();
+}
+
 class EcqFileTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -65,12 +82,39 @@ class EcqFileTest : public testing::Test {
     EXPECT_TRUE(writer.AddMatrix("a.weight", MakeMatrix(9, 20, 2, 1)).ok());
     EXPECT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
     EXPECT_TRUE(writer.Finish().ok());
+    return ReadBytes();
+  }
+
+  std::vector<uint8_t> ReadBytes() {
     std::ifstream in(path_, std::ios::binary);
     const std::vector<char> chars{std::istreambuf_iterator<char>(in), {}};
     std::vector<uint8_t> bytes(chars.begin(), chars.end());
     size_ = bytes.size();
     bytes.resize(size_ + kPayloadReadPadding);
     return bytes;
+  }
+
+  // A file with a window and a rans matrix, damaged in its header and its tables.
+  Status ParseWindowWith(std::string_view from, std::string_view to,
+                         const std::function<void(std::span<uint8_t>)>& damage_tables) {
+    EcqWriter writer = NewWriter();
+    EXPECT_TRUE(writer.AddMatrix("w.weight", MakeWindowMatrix()).ok());
+    EXPECT_TRUE(writer.AddMatrix("r.weight", MakeMatrix(40, 64, 2, 1)).ok());
+    EXPECT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
+    EXPECT_TRUE(writer.Finish().ok());
+    std::vector<uint8_t> bytes = ReadBytes();
+    const auto at = std::search(bytes.begin(), bytes.end(), from.begin(), from.end());
+    EXPECT_NE(at, bytes.end()) << from;
+    std::copy(to.begin(), to.end(), at);
+    const std::span<uint8_t> contents = std::span(bytes).first(size_);
+    const auto tensors = Safetensors::Parse(contents, "f");
+    EXPECT_TRUE(tensors.ok());
+    const std::span<const uint8_t> tables = tensors->Find("ecq.tables")->view.bytes;
+    const auto offset = static_cast<size_t>(tables.data() - bytes.data());
+    damage_tables(contents.subspan(offset, tables.size()));
+    const auto file = EcqFile::Parse(contents, "f", {.check_records_hash = false});
+    if (!file.ok()) return file.error();
+    return OkStatus();
   }
 
   // Replaces text of the header by text of the same length and parses.
@@ -129,6 +173,81 @@ TEST_F(EcqFileTest, RoundTripInOrderAndAligned) {
   EXPECT_EQ(file->plain_tensor("z.weight").error().code, ErrorCode::kNotFound);
   EXPECT_EQ(file->plain_tensor("ecq.tables").error().code, ErrorCode::kNotFound);
   EXPECT_EQ(file->side_file("x").error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(EcqFileTest, WindowMatricesComeBackBesideOthers) {
+  const PackedTensor window = MakeWindowMatrix();
+  const PackedTensor rans = MakeMatrix(40, 64, 2, 1);
+  EcqWriter writer = NewWriter();
+  ASSERT_TRUE(writer.AddMatrix("a", rans).ok());
+  ASSERT_TRUE(writer.AddMatrix("b", window).ok());
+  ASSERT_TRUE(writer.AddMatrix("c", window).ok());
+  ASSERT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
+  ASSERT_TRUE(writer.Finish().ok());
+  const auto file = EcqFile::Open(path_);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  ThreadPool pool(1);
+  EXPECT_TRUE(file->VerifyHashes(pool).ok());
+  EXPECT_EQ(file->table_bytes(), rans.tables[0].SerializedBytes() + 2 * 516);
+  EXPECT_EQ(file->matrix("a")->tables, rans.tables);
+  for (const char* const name : {"b", "c"}) {
+    const auto read = file->matrix(name);
+    EXPECT_EQ(read->desc.codec, CodecId::kWindow);
+    EXPECT_EQ(read->desc.has_memory, 1u);
+    EXPECT_EQ(read->windows, window.windows);
+    EXPECT_TRUE(std::ranges::equal(read->payload, window.payload));
+    EXPECT_TRUE(DecodeWindowPayload(*read) == DecodeWindowPayload(window));
+  }
+}
+
+// Old readers would stop at the records of the tables with a message that helps nobody.
+TEST_F(EcqFileTest, OnlyFilesWithWindowNeedTheirVersion) {
+  const auto header = [&](const PackedTensor& matrix) {
+    EcqWriter writer = NewWriter();
+    EXPECT_TRUE(writer.AddMatrix("w", matrix).ok());
+    EXPECT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
+    EXPECT_TRUE(writer.Finish().ok());
+    const std::vector<uint8_t> bytes = ReadBytes();
+    return std::string(bytes.begin(), bytes.end());
+  };
+  const std::string old = header(MakeMatrix(4, 4, 1, 1));
+  EXPECT_NE(old.find(R"("ecq.version":"1","ecq.min_reader":"1")"), std::string::npos);
+  const std::string window = header(MakeWindowMatrix());
+  EXPECT_NE(window.find(R"("ecq.version":"2","ecq.min_reader":"2")"), std::string::npos);
+  PackedTensor matrix = MakeMatrix(4, 4, 1, 1);
+  matrix.desc.rotation = 4;
+  const std::string rotated = header(matrix);
+  EXPECT_NE(rotated.find(R"("ecq.version":"2","ecq.min_reader":"2")"), std::string::npos);
+  EXPECT_EQ(EcqFile::Open(path_)->matrix("w")->desc.rotation, 4u);
+}
+
+TEST_F(EcqFileTest, HostileWindowMatricesAreRefused) {
+  const auto code = [](const Status& status) {
+    return status.ok() ? ErrorCode::kInternal : status.error().code;
+  };
+  const auto none = [](std::span<uint8_t>) {};
+  const auto set = [](size_t at, uint8_t value) {
+    return [at, value](std::span<uint8_t> tables) { tables[at] = value; };
+  };
+  EXPECT_TRUE(ParseWindowWith("", "", none).ok());
+  const std::string spans = R"([[32,0],[38,1]])";
+  for (const auto& [from, to, expected] :
+       {std::tuple{std::string(R"(window\":12)"), R"(window\":11)", ErrorCode::kBadLayout},
+        {std::string(R"(window\",)"), R"(windoW\",)", ErrorCode::kUnsupportedCodec},
+        {std::string(R"("lanes\":32)"), R"("lanes\":16)", ErrorCode::kBadLayout},
+        {spans, R"([[33,0],[37,1]])", ErrorCode::kBadLayout},
+        {spans, R"([[64,0],[ 6,1]])", ErrorCode::kBadLayout},  // tiles of another size
+        {spans, R"([[32,1],[38,0]])", ErrorCode::kBadLayout},
+        {spans, R"([[32,0],[38,2]])", ErrorCode::kBadTable},  // a table of rans
+        {spans, R"([[32,0],[38,9]])", ErrorCode::kBadTable}}) {
+    const Status status = ParseWindowWith(from, to, none);
+    EXPECT_EQ(code(status), expected) << to << ": " << (status.ok() ? "" : status.error().message);
+  }
+  EXPECT_EQ(code(ParseWindowWith("[[64,2]]", "[[64,0]]", none)), ErrorCode::kBadTable);
+  for (const auto& damage : {set(0, 1), set(0, 9), set(1, 3), set(2, 1), set(3, 1), set(4, 0x80),
+                             set(516 + 2, 255), set(516 + 1, 4)}) {
+    EXPECT_EQ(code(ParseWindowWith("", "", damage)), ErrorCode::kBadTable);
+  }
 }
 
 TEST_F(EcqFileTest, EqualTablesAreStoredOnce) {
@@ -210,7 +329,7 @@ TEST_F(EcqFileTest, ReaderNamesWhatIsWrong) {
   };
   EXPECT_EQ(code(ParseWith(R"("format":"ecq")", R"("format":"pt" )")), ErrorCode::kBadMagic);
   EXPECT_EQ(code(ParseWith(R"("format":"ecq")", R"("formaT":"ecq")")), ErrorCode::kBadMagic);
-  EXPECT_EQ(code(ParseWith(R"(min_reader":"1")", R"(min_reader":"2")")),
+  EXPECT_EQ(code(ParseWith(R"(min_reader":"1")", R"(min_reader":"3")")),
             ErrorCode::kUnsupportedVersion);
   EXPECT_EQ(code(ParseWith(R"(min_reader":"1")", R"(min_reader":"x")")), ErrorCode::kBadHeader);
   EXPECT_EQ(code(ParseWith("ecq.version", "ecq.verzion")), ErrorCode::kBadHeader);

@@ -12,6 +12,7 @@
 #include "ecq/base/bytes.h"
 #include "ecq/format/metadata.h"
 #include "ecq/format/stored_matrix.h"
+#include "ecq/format/table_record.h"
 
 namespace ecq {
 namespace {
@@ -165,9 +166,9 @@ class EcqParser {
     while (!rest.empty()) {
       const std::string place = fmt::format("{} record {}", kTablesName, tables_.size());
       if (tables_.size() == kMaxTables) {
-        return Fail(ErrorCode::kBadTable, fmt::format("more than {} symbol tables", kMaxTables));
+        return Fail(ErrorCode::kBadTable, fmt::format("more than {} tables", kMaxTables));
       }
-      auto table = FrequencyTable::Parse(rest);
+      auto table = ParseTableRecord(rest);
       if (!table.ok()) return Fail(ErrorCode::kBadTable, place + ": " + table.error().message);
       tables_.push_back(*std::move(table));
     }
@@ -237,16 +238,13 @@ class EcqParser {
 
   Status ResolveTables(const std::string& name, const MatrixRecord& record, PackedTensor* matrix) {
     matrix->spans = record.spans;
-    if (record.desc.codec != CodecId::kRans) return OkStatus();
-    for (size_t i = 0; i < matrix->spans.size(); ++i) {
-      ColumnSpan& span = matrix->spans[i];
+    if (!HasTables(record.desc.codec)) return OkStatus();
+    for (const ColumnSpan& span : record.spans) {
       if (span.table >= tables_.size()) {
         return Fail(ErrorCode::kBadTable,
-                    fmt::format("{}: symbol table {} of {}", name, span.table, tables_.size()));
+                    fmt::format("{}: table {} of {}", name, span.table, tables_.size()));
       }
-      matrix->tables.push_back(tables_[span.table]);
-      span.prob_bits = tables_[span.table].prob_bits();
-      span.table = static_cast<uint32_t>(i);
+      ECQ_RETURN_IF_ERROR(AddTable(tables_[span.table], Where(name), matrix));
     }
     return OkStatus();
   }
@@ -342,7 +340,7 @@ class EcqParser {
   EcqReadOptions options_;
   EcqFile file_;
   std::vector<bool> claimed_;  // by tensor: belongs to a matrix or holds the tables
-  std::vector<FrequencyTable> tables_;
+  std::vector<TableRecord> tables_;
 };
 
 Result<EcqFile> EcqFile::Open(const std::filesystem::path& path) {

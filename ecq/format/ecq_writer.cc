@@ -116,10 +116,10 @@ Status EcqWriter::AddTensor(std::string name, DType dtype, Shape shape,
   return OkStatus();
 }
 
-uint32_t EcqWriter::TableNumber(const FrequencyTable& table) {
+uint32_t EcqWriter::TableNumber(TableRecord table) {
   const auto it = std::find(tables_.begin(), tables_.end(), table);
   const uint32_t number = static_cast<uint32_t>(it - tables_.begin());
-  if (it == tables_.end()) tables_.push_back(table);
+  if (it == tables_.end()) tables_.push_back(std::move(table));
   return number;
 }
 
@@ -133,14 +133,17 @@ Status EcqWriter::AddMatrix(std::string_view name, const PackedTensor& matrix,
   ECQ_RETURN_IF_ERROR(ValidateStoredMatrix(matrix, owned));
 
   MatrixRecord record = RecordOf(matrix);
-  if (matrix.desc.codec == CodecId::kRans) {
+  if (HasTables(matrix.desc.codec)) {
     for (size_t i = 0; i < record.spans.size(); ++i) {
-      record.spans[i].table = TableNumber(matrix.tables[i]);
+      record.spans[i].table = TableNumber(TableOfSpan(matrix, i));
     }
     num_spans_ += record.spans.size();
   }
+  if (matrix.desc.codec == CodecId::kWindow || matrix.desc.rotation != 0) {
+    version_ = kEcqWindowVersion;
+  }
   if (tables_.size() > kMaxTables || num_spans_ > kMaxSpans) {
-    return Error{ErrorCode::kInvalidArgument, owned + ": too many symbol tables or column spans"};
+    return Error{ErrorCode::kInvalidArgument, owned + ": too many tables or column spans"};
   }
   for (const Part& part : PartsOf(matrix)) {
     ECQ_RETURN_IF_ERROR(
@@ -202,7 +205,7 @@ Result<std::string> EcqWriter::HeaderText() const {
   }
   hashes += '}';
 
-  const std::string version = std::to_string(kEcqVersion);
+  const std::string version = std::to_string(version_);
   const std::pair<std::string_view, std::string_view> metadata[] = {
       {kFormatKey, kFormatValue}, {kVersionKey, version},     {kMinReaderKey, version},
       {kProducerKey, producer_},  {kSourceKey, source_text_}, {kMatricesKey, matrices},
@@ -226,7 +229,7 @@ Result<uint64_t> EcqWriter::Seal() {
   }
   if (!tables_.empty()) {
     std::vector<uint8_t> records;
-    for (const FrequencyTable& table : tables_) table.AppendTo(records);
+    for (const TableRecord& table : tables_) AppendTableRecord(table, records);
     ECQ_RETURN_IF_ERROR(AddTensor(std::string(kTablesName), DType::kU8, {records.size()}, records));
   }
   ECQ_RETURN_IF_ERROR(WriteDeferred());

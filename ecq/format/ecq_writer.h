@@ -13,6 +13,7 @@
 #include "ecq/base/atomic_file.h"
 #include "ecq/base/result.h"
 #include "ecq/format/ecq_format.h"
+#include "ecq/format/table_record.h"
 #include "ecq/pack/packed_tensor.h"
 #include "ecq/tensor/tensor.h"
 
@@ -81,7 +82,7 @@ class EcqWriter {
   Status AddTensor(std::string name, DType dtype, Shape shape, std::span<const uint8_t> bytes,
                    const StoredBytes& stored = {});
   Status WriteDeferred();
-  uint32_t TableNumber(const FrequencyTable& table);
+  uint32_t TableNumber(TableRecord table);
   Result<std::string> HeaderText() const;
   std::vector<uint8_t> Front() const;
 
@@ -96,7 +97,8 @@ class EcqWriter {
   std::vector<Entry> entries_;
   std::vector<Deferred> deferred_;
   std::set<std::string, std::less<>> names_;  // of matrices, plain tensors and, prefixed, files
-  std::vector<FrequencyTable> tables_;
+  std::vector<TableRecord> tables_;
+  uint32_t version_ = kEcqBaseVersion;  // lowest reader that knows all of the contents
   uint64_t num_spans_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include "ecq/base/bytes.h"
 #include "ecq/format/metadata.h"
 #include "ecq/format/stored_matrix.h"
+#include "ecq/format/table_record.h"
 
 namespace ecq {
 namespace {
@@ -63,14 +64,13 @@ Status View(std::span<const uint8_t> section, const std::string& where, std::spa
 
 Status ReadTables(std::span<const uint8_t> section, const std::string& where,
                   PackedTensor* matrix) {
-  if (matrix->desc.codec != CodecId::kRans) return OkStatus();
+  if (!HasTables(matrix->desc.codec)) return OkStatus();
   for (size_t i = 0; i < matrix->spans.size(); ++i) {
-    ECQ_TRY(FrequencyTable table, FrequencyTable::Parse(section));
+    ECQ_TRY(const TableRecord table, ParseTableRecord(section));
     if (matrix->spans[i].table != i) {
-      return Error{ErrorCode::kBadTable, where + ": symbol tables out of order"};
+      return Error{ErrorCode::kBadTable, where + ": tables out of order"};
     }
-    matrix->spans[i].prob_bits = table.prob_bits();
-    matrix->tables.push_back(std::move(table));
+    ECQ_RETURN_IF_ERROR(AddTable(table, where, matrix));
   }
   return OkStatus();
 }
@@ -84,7 +84,11 @@ Result<AlignedBuffer<uint8_t>> EncodeMatrixImage(std::string_view name,
   ECQ_RETURN_IF_ERROR(JsonString(matrix.grid));
   const std::string record = "{" + quoted + ":" + MatrixRecordText(RecordOf(matrix)) + "}";
   std::vector<uint8_t> tables;
-  for (const FrequencyTable& table : matrix.tables) table.AppendTo(tables);
+  if (HasTables(matrix.desc.codec)) {
+    for (size_t i = 0; i < matrix.spans.size(); ++i) {
+      AppendTableRecord(TableOfSpan(matrix, i), tables);
+    }
+  }
 
   Sections sections;
   sections[kNote] = note;

@@ -14,6 +14,7 @@
 #include "ecq/format/ecq_writer.h"
 #include "ecq/format/stored_matrix.h"
 #include "ecq/pack/pack.h"
+#include "ecq/pack/random_window_for_test.h"
 
 namespace ecq {
 namespace {
@@ -21,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Matrices that among them have every part: fixes, group scales, biases, column scales and order,
-// several tables, raw codestreams.
+// several tables, raw codestreams, window tables, rotations.
 std::vector<PackedTensor> EveryKind() {
   std::vector<PackedTensor> matrices;
   ThreadPool pool(1);
@@ -41,6 +42,7 @@ std::vector<PackedTensor> EveryKind() {
         tensor.group_size = 16;
         tensor.biases.assign(33 * 3, 0x3800);
         tensor.scales.assign(33 * 3, 0x3c00);
+        tensor.rotation = 8;
       } else {
         tensor.scales.assign(33, 0x3c00);
         tensor.fixes = {{1, 2, 300}, {30, 39, -500}};
@@ -54,6 +56,19 @@ std::vector<PackedTensor> EveryKind() {
       EXPECT_TRUE(packed.ok()) << packed.error().message;
       matrices.push_back(std::move(packed).value());
     }
+  }
+  Rng rng(8);
+  RandomWindowOptions options;
+  options.rows = 33;
+  options.cols = 40;
+  options.span_ends = {32, 40};
+  options.raw_bits = {2, 8};
+  for (const uint32_t rotation : {0u, 4u}) {
+    QuantizedTensor tensor = RandomWindowTensor(rng, options);
+    tensor.rotation = rotation;
+    auto packed = Pack(tensor, {}, pool);
+    EXPECT_TRUE(packed.ok()) << packed.error().message;
+    matrices.push_back(std::move(packed).value());
   }
   return matrices;
 }
@@ -88,6 +103,9 @@ TEST(MatrixImageTest, EveryPartComesBack) {
     EXPECT_EQ(MatrixRecordText(RecordOf(read)), MatrixRecordText(RecordOf(matrix)));
     EXPECT_EQ(read.desc.has_bias, matrix.desc.has_bias);
     EXPECT_EQ(read.tables, matrix.tables);
+    EXPECT_EQ(read.windows, matrix.windows);
+    EXPECT_EQ(read.desc.has_memory, matrix.desc.has_memory);
+    EXPECT_EQ(read.desc.rotation, matrix.desc.rotation);
     EXPECT_EQ(read.total_bytes(), matrix.total_bytes());
     EXPECT_TRUE(Same(read.payload, matrix.payload));
     EXPECT_TRUE(Same(read.index, matrix.index));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ecq/base/bytes.h"
+#include "ecq/base/hadamard.h"
 #include "ecq/codec/codec.h"
 
 namespace ecq {
@@ -18,6 +19,11 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kMaxDepth = 8;
+
+constexpr char kRotation[] = "rotation";
+// Values of "window": how many of the last bits of a stream a tuple depends on.
+constexpr int64_t kWindowBitsPlain = 8;    // those of its byte
+constexpr int64_t kWindowBitsMemory = 12;  // and four of the byte above
 
 struct ScaleName {
   ScaleKind kind;
@@ -63,6 +69,7 @@ class Members {
   Members(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
 
   const std::string& where() const { return where_; }
+  bool Has(const char* key) const { return object_.contains(key); }
 
   Result<const Json*> Find(const char* key, Json::value_t type, const char* type_name) const {
     const auto it = object_.find(key);
@@ -158,6 +165,27 @@ Status ParseRaw(const Members& members, MatrixRecord* record) {
   return OkStatus();
 }
 
+Status ParseWindow(const Members& members, PackedDesc* desc) {
+  ECQ_TRY(const int64_t bits, members.Integer("window", kWindowBitsPlain, kWindowBitsMemory));
+  if (bits != kWindowBitsPlain && bits != kWindowBitsMemory) {
+    return Error{ErrorCode::kBadLayout,
+                 members.where() + ": window must be 8 or 12, got " + std::to_string(bits)};
+  }
+  desc->has_memory = bits == kWindowBitsMemory ? 1 : 0;
+  return OkStatus();
+}
+
+// Optional: most matrices are not rotated.
+Status ParseRotation(const Members& members, PackedDesc* desc) {
+  if (!members.Has(kRotation)) return OkStatus();
+  ECQ_TRY(const int64_t block, members.Integer(kRotation, 2, kMaxHadamardBlock));
+  desc->rotation = static_cast<uint32_t>(block);
+  if (IsHadamardBlock(desc->cols, desc->rotation)) return OkStatus();
+  return Error{ErrorCode::kBadLayout,
+               fmt::format("{}: rotation in blocks of {} does not fit {} columns", members.where(),
+                           block, desc->cols)};
+}
+
 Status ParseSpans(const Members& members, MatrixRecord* record) {
   ECQ_TRY(const Json* spans, members.Array("spans"));
   const std::string where = members.where() + ": spans";
@@ -208,10 +236,12 @@ Status ParseScale(const Members& members, MatrixRecord* record) {
 
 Status RefuseUnknownMembers(const Members& members, const MatrixRecord& record) {
   const bool raw = record.desc.codec == CodecId::kRaw;
+  const bool window = record.desc.codec == CodecId::kWindow;
   const bool group = record.scale_kind == ScaleKind::kGroup;
   return members.RefuseOthers({"shape", "grid", "codec", "lanes", "blocks_per_tile", "scale",
                                "scale_exponent", raw ? "bits" : "spans",
-                               raw ? "level_min" : "spans", group ? "group_size" : "scale"});
+                               raw ? "level_min" : "spans", window ? "window" : "spans",
+                               group ? "group_size" : "scale", kRotation});
 }
 
 Result<MatrixRecord> ParseRecord(const Json& object, const std::string& where) {
@@ -226,7 +256,9 @@ Result<MatrixRecord> ParseRecord(const Json& object, const std::string& where) {
   ECQ_RETURN_IF_ERROR(ParseShape(members, &record.desc));
   ECQ_RETURN_IF_ERROR(ParseTiling(members, &record.desc));
   ECQ_RETURN_IF_ERROR(ParseScale(members, &record));
+  ECQ_RETURN_IF_ERROR(ParseRotation(members, &record.desc));
   ECQ_RETURN_IF_ERROR(RefuseUnknownMembers(members, record));
+  if (*codec == CodecId::kWindow) ECQ_RETURN_IF_ERROR(ParseWindow(members, &record.desc));
   ECQ_RETURN_IF_ERROR(*codec == CodecId::kRaw ? ParseRaw(members, &record)
                                               : ParseSpans(members, &record));
   record.desc.num_spans = static_cast<uint32_t>(record.spans.size());
@@ -260,6 +292,9 @@ std::string MatrixRecordText(const MatrixRecord& record) {
   if (d.codec == CodecId::kRaw) {
     text += fmt::format(R"("bits":{},"level_min":{},)", d.raw_bits, d.raw_level_min);
   } else {
+    if (d.codec == CodecId::kWindow) {
+      text += fmt::format(R"("window":{},)", d.has_memory ? kWindowBitsMemory : kWindowBitsPlain);
+    }
     text += R"("spans":[)";
     for (const ColumnSpan& span : record.spans) {
       text +=
@@ -273,6 +308,7 @@ std::string MatrixRecordText(const MatrixRecord& record) {
   if (record.scale_kind == ScaleKind::kGroup) {
     text += fmt::format(R"("group_size":{},)", d.group_size);
   }
+  if (d.rotation != 0) text += fmt::format(R"("{}":{},)", kRotation, d.rotation);
   return text + fmt::format(R"("scale_exponent":{}}})", record.scale_exponent);
 }
 

@@ -15,6 +15,13 @@ constexpr std::string_view kRans =
 constexpr std::string_view kRaw =
     R"({"shape":[3,10],"grid":"q","codec":"raw","lanes":1,"blocks_per_tile":4096,"bits":4,)"
     R"("level_min":-8,"scale":"group","group_size":4,"scale_exponent":0})";
+constexpr std::string_view kWindow =
+    R"({"shape":[70,48],"grid":"w","codec":"window","lanes":32,"blocks_per_tile":1,"window":12,)"
+    R"("spans":[[32,1],[16,0]],"scale":"row","scale_exponent":-8})";
+
+constexpr std::string_view kRotated =
+    R"({"shape":[70,48],"grid":"w","codec":"window","lanes":32,"blocks_per_tile":1,"window":12,)"
+    R"("spans":[[32,1],[16,0]],"scale":"row","rotation":16,"scale_exponent":-8})";
 
 Result<MatrixRecords> Parse(std::string_view record) {
   return ParseMatrixRecords("{\"m\":" + std::string(record) + "}", "f");
@@ -28,7 +35,8 @@ std::string Replaced(std::string_view text, std::string_view from, std::string_v
 }
 
 TEST(MetadataTest, RecordsComeBack) {
-  for (const std::string_view text : {kRans, kRaw}) {
+  const std::string plain = Replaced(kWindow, "\"window\":12", "\"window\":8");
+  for (const std::string_view text : {kRans, kRaw, kWindow, kRotated, std::string_view(plain)}) {
     const auto records = Parse(text);
     ASSERT_TRUE(records.ok()) << records.error().message;
     EXPECT_EQ(MatrixRecordText(records->at("m")), text);
@@ -41,7 +49,33 @@ TEST(MetadataTest, RecordsComeBack) {
   const MatrixRecord raw = Parse(kRaw)->at("m");
   EXPECT_EQ(raw.desc.scale_groups, 3u);
   EXPECT_EQ(raw.spans.size(), 1u);
+  EXPECT_EQ(Parse(kWindow)->at("m").desc.has_memory, 1u);
+  EXPECT_EQ(Parse(plain)->at("m").desc.has_memory, 0u);
+  EXPECT_EQ(Parse(kWindow)->at("m").spans[1].begin, 32u);
+  EXPECT_EQ(Parse(kWindow)->at("m").desc.rotation, 0u);
+  EXPECT_EQ(Parse(kRotated)->at("m").desc.rotation, 16u);
   EXPECT_TRUE(ParseMatrixRecords("{}", "f")->empty());
+}
+
+// Any codec and kind of scale may be rotated, in every block that divides K.
+TEST(MetadataTest, RotationIsAnOptionalMemberOfAnyRecord) {
+  for (const char* const block : {"2", "4", "8", "16"}) {
+    const std::string member = std::string("\"rotation\":") + block + ",\"scale_exponent\"";
+    for (const std::string_view text : {kRans, kWindow}) {
+      const std::string rotated = Replaced(text, "\"scale_exponent\"", member);
+      const auto records = Parse(rotated);
+      ASSERT_TRUE(records.ok()) << records.error().message;
+      EXPECT_EQ(std::to_string(records->at("m").desc.rotation), block);
+      EXPECT_EQ(MatrixRecordText(records->at("m")), rotated);
+    }
+  }
+  const auto raw = Parse(Replaced(kRaw, "\"scale_exponent\"", "\"rotation\":2,\"scale_exponent\""));
+  ASSERT_TRUE(raw.ok()) << raw.error().message;
+  EXPECT_EQ(raw->at("m").desc.rotation, 2u);
+  const std::string wide = Replaced(kRotated, "[70,48]", "[70,8192]");
+  const auto widest = Parse(Replaced(Replaced(wide, "[16,0]", "[8160,0]"), ":16", ":4096"));
+  ASSERT_TRUE(widest.ok()) << widest.error().message;
+  EXPECT_EQ(widest->at("m").desc.rotation, 4096u);
 }
 
 struct BadRecord {
@@ -65,7 +99,8 @@ TEST(MetadataTest, BadRecordsAreRefusedByCode) {
       {kRans, "[70,48]", "[70]", ErrorCode::kBadHeader},
       {kRans, "[70,48]", "[]", ErrorCode::kBadHeader},
       {kRans, "[70,48]", "70", ErrorCode::kBadHeader},
-      {kRans, "\"rans\"", "\"window\"", ErrorCode::kUnsupportedCodec},
+      {kRans, "\"rans\"", "\"trellis\"", ErrorCode::kUnsupportedCodec},
+      {kRans, "\"rans\"", "\"window\"", ErrorCode::kBadHeader},
       {kRans, "\"rans\"", "7", ErrorCode::kBadHeader},
       {kRans, "\"lanes\":32", "\"lanes\":33", ErrorCode::kBadLayout},
       {kRans, "\"lanes\":32", "\"lanes\":24", ErrorCode::kBadLayout},
@@ -87,6 +122,28 @@ TEST(MetadataTest, BadRecordsAreRefusedByCode) {
       {kRans, "-8", "-8,\"bits\":4", ErrorCode::kUnsupportedVersion},
       {kRans, "-8", "-8,\"group_size\":4", ErrorCode::kUnsupportedVersion},
       {kRans, "-8", "-8,\"grid\":\"again\"", ErrorCode::kBadHeader},
+      {kRans, "-8", "-8,\"window\":8", ErrorCode::kUnsupportedVersion},
+      {kWindow, ":12", ":0", ErrorCode::kBadLayout},
+      {kWindow, ":12", ":9", ErrorCode::kBadLayout},
+      {kWindow, ":12", ":16", ErrorCode::kBadLayout},
+      {kWindow, ":12", ":\"12\"", ErrorCode::kBadHeader},
+      {kWindow, "\"window\":12,", "", ErrorCode::kBadHeader},
+      {kWindow, "-8", "-8,\"bits\":4", ErrorCode::kUnsupportedVersion},
+      {kWindow, "[16,0]", "[17,0]", ErrorCode::kBadLayout},
+      {kWindow, "[16,0]", "[16,65536]", ErrorCode::kBadTable},
+      {kRotated, ":16", ":0", ErrorCode::kBadLayout},
+      {kRotated, ":16", ":1", ErrorCode::kBadLayout},
+      {kRotated, ":16", ":3", ErrorCode::kBadLayout},
+      {kRotated, ":16", ":24", ErrorCode::kBadLayout},
+      {kRotated, ":16", ":32", ErrorCode::kBadLayout},
+      {kRotated, ":16", ":8192", ErrorCode::kBadLayout},
+      {kRotated, ":16", ":-16", ErrorCode::kBadLayout},
+      {kRotated, ":16", ":4294967312", ErrorCode::kBadLayout},
+      {kRotated, ":16", ":16.0", ErrorCode::kBadHeader},
+      {kRotated, ":16", ":\"16\"", ErrorCode::kBadHeader},
+      {kRotated, ":16", ":null", ErrorCode::kBadHeader},
+      {kRotated, ":16", ":true", ErrorCode::kBadHeader},
+      {kRotated, ":16", ":16,\"rotation\":16", ErrorCode::kBadHeader},
       {kRaw, "\"bits\":4", "\"bits\":0", ErrorCode::kBadLayout},
       {kRaw, "\"bits\":4", "\"bits\":9", ErrorCode::kBadLayout},
       {kRaw, "\"level_min\":-8", "\"level_min\":-129", ErrorCode::kBadLayout},

@@ -53,6 +53,23 @@ void QuantizeActivations(const float* x, size_t k, int8_t* q, float* scales) {
   }
 }
 
+void TransposeTuples(const int8_t* q, size_t k, int8_t* q_tuples) {
+  constexpr uint32_t kEven = 0x00ff00ff;
+  constexpr uint32_t kLow = 0x0000ffff;
+  for (size_t begin = 0; begin < PaddedActivations(k); begin += 16) {
+    uint32_t in[4];
+    std::memcpy(in, q + begin, sizeof(in));
+    // Bytes 0 and 2, 1 and 3, of two neighbours in turn; then the halves of those.
+    const uint32_t even_01 = (in[0] & kEven) | (in[1] & kEven) << 8;
+    const uint32_t even_23 = (in[2] & kEven) | (in[3] & kEven) << 8;
+    const uint32_t odd_01 = (in[0] >> 8 & kEven) | (in[1] & ~kEven);
+    const uint32_t odd_23 = (in[2] >> 8 & kEven) | (in[3] & ~kEven);
+    const uint32_t out[4] = {(even_01 & kLow) | even_23 << 16, (odd_01 & kLow) | odd_23 << 16,
+                             even_01 >> 16 | (even_23 & ~kLow), odd_01 >> 16 | (odd_23 & ~kLow)};
+    std::memcpy(q_tuples + begin, out, sizeof(out));
+  }
+}
+
 void RoundActivations(const float* x, size_t k, float* out) {
   for (size_t begin = 0; begin < k; begin += kActivationBlock) {
     const size_t n = std::min(kActivationBlock, k - begin);

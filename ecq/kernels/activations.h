@@ -22,6 +22,11 @@ constexpr size_t PaddedActivations(size_t k) { return NumActivationBlocks(k) * k
 // Source: the rule of ggml's Q8_0, with the scale kept in f32.
 void QuantizeActivations(const float* x, size_t k, int8_t* q, float* scales);
 
+// The order in which products with window codes take q: within each 16 values, value 4 i + j is at
+// 4 j + i, so that weight j of four tuples meets four neighbouring bytes.
+// Shapes: q, q_tuples (PaddedActivations(k)).
+void TransposeTuples(const int8_t* q, size_t k, int8_t* q_tuples);
+
 // out[i] = QuantizeActivations(x)[i] as a number: what a product over rounded activations sees.
 // out (k) may be x.
 void RoundActivations(const float* x, size_t k, float* out);

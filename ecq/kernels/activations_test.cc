@@ -85,5 +85,17 @@ TEST(Activations, TinyAndHugeValuesStayDefined) {
   }
 }
 
+TEST(Activations, TuplesAreTransposedWithinSixteen) {
+  std::vector<int8_t> q(64);
+  for (size_t i = 0; i < q.size(); ++i) q[i] = static_cast<int8_t>(i);
+  std::vector<int8_t> tuples(q.size() + 1, 77);
+  TransposeTuples(q.data(), 33, tuples.data());  // 33 values are padded to 64
+  for (size_t i = 0; i < q.size(); ++i) {
+    const size_t tuple = i % 16 / 4;
+    EXPECT_EQ(tuples[i / 16 * 16 + i % 4 * 4 + tuple], q[i]) << i;
+  }
+  EXPECT_EQ(tuples.back(), 77);
+}
+
 }  // namespace
 }  // namespace ecq

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "ecq/kernels/cpu_target.h"
+#include "ecq/base/cpu_target.h"
 #include "ecq/kernels/packed_view.h"
 
 namespace ecq {
@@ -31,8 +31,8 @@ struct PackedKernels {
                  size_t stride);
 };
 
-// The kernels of `target`. Matrices that a target's vector code does not cover (fewer than 32 lanes,
-// prob_bits > 12, column spans or scale groups not in multiples of 32) run its scalar code.
+// The kernels of `target`. Matrices that a target's vector code does not cover (fewer than 32
+// lanes, prob_bits > 12, column spans or scale groups not in multiples of 32) run its scalar code.
 const PackedKernels& PackedKernelsFor(CpuTarget target);
 
 // Why vector code cannot run this matrix; null if it can.

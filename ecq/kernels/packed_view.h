@@ -5,6 +5,7 @@
 
 #include "ecq/portable/layout.h"
 #include "ecq/portable/rans.h"
+#include "ecq/portable/window.h"
 
 namespace ecq {
 
@@ -15,16 +16,25 @@ struct SlotTable {
   const uint64_t* wide;   // null otherwise
 };
 
+// A window table as byte planes, weight j of entry i at planes[j][i], in offset binary (128 +
+// level): what instructions that look up or multiply unsigned bytes want.
+struct alignas(64) WindowPlanes {
+  uint8_t planes[kTupleCols][kWindowEntries];
+  uint32_t raw_bits;
+  uint32_t low_step;
+};
+
 // Invariants (established by the loader, relied on here): desc, spans and index passed
 // ValidatePackedTensor(); at least kPayloadReadPadding bytes are readable after the payload.
 struct PackedView {
   PackedDesc desc;
   const uint8_t* payload;
-  const uint32_t* index;    // num_tiles + 1 tile starts, in 4-byte units
-  const ColumnSpan* spans;  // num_spans
-  const SlotTable* tables;  // rans: num_spans
-  const float* scales;      // (scale_groups, rows), group-major
-  const float* biases;      // as scales, or null
+  const uint32_t* index;        // num_tiles + 1 tile starts, in 4-byte units
+  const ColumnSpan* spans;      // num_spans
+  const SlotTable* tables;      // rans: num_spans
+  const WindowPlanes* windows;  // window: num_spans
+  const float* scales;          // (scale_groups, rows), group-major
+  const float* biases;          // as scales, or null
 
   const uint8_t* TileBegin(uint32_t tile) const { return payload + uint64_t{index[tile]} * 4; }
   const uint8_t* TileEnd(uint32_t tile) const { return payload + uint64_t{index[tile + 1]} * 4; }
@@ -32,11 +42,13 @@ struct PackedView {
 
 // The vector x (K) of a product, prepared once for all tiles.
 struct PackedActivations {
-  const float* x;           // f32 products: K values
-  const int8_t* q;          // int8 products: PaddedActivations(K) values,
-  const float* q_scales;    //   a scale per 32 of them,
-  const int32_t* q_sums;    //   and their sum per 32
-  const float* group_sums;  // sum of x (as the product sees it) per scale group; null without biases
+  const float* x;         // f32 products: K values
+  const int8_t* q;        // int8 products: PaddedActivations(K) values,
+  const float* q_scales;  //   a scale per 32 of them,
+  const int32_t* q_sums;  //   and their sum per 32
+  const float*
+      group_sums;  // sum of x (as the product sees it) per scale group; null without biases
+  const int8_t* q_tuples = nullptr;  // int8 products, window: q as TransposeTuples() makes it
 };
 
 }  // namespace ecq

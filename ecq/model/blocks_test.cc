@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "ecq/base/cpu_target.h"
 #include "ecq/base/rng.h"
-#include "ecq/kernels/cpu_target.h"
 #include "ecq/model/attention.h"
 #include "ecq/model/norm.h"
 #include "ecq/model/random_weights_for_test.h"

@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "ecq/base/bytes.h"
+#include "ecq/base/hadamard.h"
+#include "ecq/pack/window_encoder.h"
 
 namespace ecq {
 namespace {
@@ -34,7 +36,7 @@ Result<Choice> ChooseCodec(std::span<const Histogram> histograms, uint32_t rows,
                            const PackOptions& options) {
   Choice best;
   for (const Codec& codec : AllCodecs()) {
-    if (options.codec && *options.codec != codec.id) continue;
+    if (codec.plan == nullptr || (options.codec && *options.codec != codec.id)) continue;
     std::optional<CodecPlan> plan = codec.plan(histograms, options.max_prob_bits);
     if (!plan) continue;
     const uint64_t bytes = EstimateBytes(codec, *plan, rows, tiling);
@@ -48,8 +50,8 @@ Result<Choice> ChooseCodec(std::span<const Histogram> histograms, uint32_t rows,
 
 // Levels that are cheaper to list one by one than to keep in the table. Keeping a level takes one
 // of 2^prob_bits slots away from all others, total * log2(M / (M - 1)) bits, and prob_bits for each
-// occurrence; listing it takes a Fix and the code of the stand-in. Every codec lists the same levels,
-// so that products of the same integers are the same, bit for bit.
+// occurrence; listing it takes a Fix and the code of the stand-in. All codecs of levels list the
+// same, so that products of the same integers are the same, bit for bit.
 struct Outliers {
   std::array<bool, Histogram::kNumLevels> listed{};
   int8_t stand_in = 0;  // the most frequent level
@@ -169,10 +171,11 @@ bool FixesAreOrdered(const QuantizedTensor& t) {
 Status CheckInput(const QuantizedTensor& t) {
   const bool groups_ok =
       t.scale_kind != ScaleKind::kGroup || (t.group_size > 0 && t.group_size % 4 == 0);
-  if (t.rows == 0 || t.cols == 0 || t.levels.size() != uint64_t{t.rows} * t.cols || !groups_ok ||
-      t.scales.size() != t.NumScales() ||
-      (!t.biases.empty() && t.biases.size() != t.scales.size()) ||
-      !SpanEndsAreOrdered(t) || !FixesAreOrdered(t)) {
+  const bool rotation_ok = t.rotation == 0 || IsHadamardBlock(t.cols, t.rotation);
+  if (t.rows == 0 || t.cols == 0 || !rotation_ok || t.levels.size() != uint64_t{t.rows} * t.cols ||
+      !groups_ok || t.scales.size() != t.NumScales() ||
+      (!t.biases.empty() && t.biases.size() != t.scales.size()) || !SpanEndsAreOrdered(t) ||
+      !FixesAreOrdered(t)) {
     return Error{ErrorCode::kInvalidArgument,
                  "pack: a " + std::to_string(t.rows) + " x " + std::to_string(t.cols) +
                      " matrix with " + std::to_string(t.levels.size()) + " levels and " +
@@ -181,13 +184,14 @@ Status CheckInput(const QuantizedTensor& t) {
   return OkStatus();
 }
 
-// Encodes all tiles, several at a time, and concatenates them in order.
-// Errors: kInvalidArgument if they take more than the 16 GiB that the index can address.
-Status EncodeTiles(const Choice& choice, const std::vector<ColumnSpan>& spans, const PackedDesc& desc,
-                 const std::vector<int8_t>& levels, ThreadPool& pool,
-                 PackedTensor::Storage& storage) {
+using TileStreams = std::vector<std::vector<uint8_t>>;
+
+// Encodes all tiles, several at a time.
+TileStreams EncodeTiles(const Choice& choice, const std::vector<ColumnSpan>& spans,
+                        const PackedDesc& desc, const std::vector<int8_t>& levels,
+                        ThreadPool& pool) {
   std::vector<std::unique_ptr<TileEncoder>> encoders(pool.num_threads());
-  std::vector<std::vector<uint8_t>> streams(desc.num_tiles);
+  TileStreams streams(desc.num_tiles);
   pool.Run(desc.num_tiles, [&](size_t task, size_t worker) {
     const uint32_t tile = static_cast<uint32_t>(task);
     auto& encoder = encoders[worker];
@@ -197,7 +201,12 @@ Status EncodeTiles(const Choice& choice, const std::vector<ColumnSpan>& spans, c
                      TileRowEnd(desc, tile) - row, desc.cols},
                     streams[tile]);
   });
+  return streams;
+}
 
+// Makes payload and index of the tiles, in order.
+// Errors: kInvalidArgument if they take more than the 16 GiB that the index can address.
+Status JoinTiles(TileStreams streams, PackedTensor::Storage& storage) {
   uint64_t total = 0;
   storage.index.push_back(0);
   for (const auto& stream : streams) {
@@ -218,6 +227,105 @@ Status EncodeTiles(const Choice& choice, const std::vector<ColumnSpan>& spans, c
   return OkStatus();
 }
 
+// Everything about the coded matrix that its codec does not decide.
+PackedTensor Describe(const QuantizedTensor& tensor, std::vector<ColumnSpan> spans, Tiling tiling,
+                      CodecId codec) {
+  PackedTensor packed;
+  PackedDesc& desc = packed.desc;
+  desc.rows = tensor.rows;
+  desc.cols = tensor.cols;
+  desc.lanes = tiling.lanes;
+  desc.blocks_per_tile = tiling.blocks_per_tile;
+  desc.num_tiles = static_cast<uint32_t>(DivideRoundUp(desc.rows, TileRows(desc)));
+  desc.num_spans = static_cast<uint32_t>(spans.size());
+  desc.codec = codec;
+  desc.scale_groups = tensor.ScaleGroups();
+  desc.group_size = tensor.scale_kind == ScaleKind::kGroup ? tensor.group_size : desc.cols;
+  desc.has_bias = tensor.biases.empty() ? 0 : 1;
+  desc.rotation = tensor.rotation;
+  packed.spans = std::move(spans);
+  packed.grid = tensor.grid;
+  packed.scale_kind = tensor.scale_kind;
+  packed.scale_exponent = tensor.scale_exponent;
+  return packed;
+}
+
+// Joins the tiles and adds the scales, the fixes and the columns.
+Result<PackedTensor> Assemble(PackedTensor packed, const QuantizedTensor& tensor,
+                              std::vector<Fix> fixes, TileStreams streams) {
+  auto storage = std::make_shared<PackedTensor::Storage>();
+  ECQ_RETURN_IF_ERROR(JoinTiles(std::move(streams), *storage));
+  storage->scales = tensor.scales;
+  storage->biases = tensor.biases;
+  storage->fixes = std::move(fixes);
+  storage->col_scales = tensor.col_scales;
+  storage->col_order = tensor.col_order;
+  packed.payload = std::span(storage->payload).first(storage->payload.size() - kPayloadReadPadding);
+  packed.index = storage->index;
+  packed.scales = storage->scales;
+  packed.biases = storage->biases;
+  packed.fixes = storage->fixes;
+  packed.col_scales = storage->col_scales;
+  packed.col_order = storage->col_order;
+  packed.storage = std::move(storage);
+  ECQ_RETURN_IF_ERROR(ValidatePackedTensor(packed, "packed matrix"));
+  return packed;
+}
+
+Result<PackedTensor> PackLevels(const QuantizedTensor& tensor, const PackOptions& options,
+                                ThreadPool& pool) {
+  std::vector<ColumnSpan> spans = SpansOf(tensor);
+  std::vector<Histogram> histograms = CountLevels(tensor, spans, pool);
+  std::vector<Outliers> outliers;
+  uint64_t num_outliers = 0;
+  for (Histogram& histogram : histograms) {
+    outliers.push_back(FindOutliers(histogram, options));
+    num_outliers += outliers.back().count;
+    histogram = WithoutOutliers(histogram, outliers.back());
+  }
+  const Tiling tiling = ChooseTiling(tensor.rows, tensor.cols);
+  ECQ_TRY(const Choice choice, ChooseCodec(histograms, tensor.rows, tiling, options));
+  for (size_t s = 0; s < choice.plan.tables.size(); ++s) {
+    spans[s].prob_bits = choice.plan.tables[s].prob_bits();
+  }
+  PackedTensor packed = Describe(tensor, std::move(spans), tiling, choice.codec->id);
+  packed.tables = choice.plan.tables;
+  packed.desc.raw_bits = choice.plan.raw_bits;
+  packed.desc.raw_level_min = choice.plan.raw_level_min;
+
+  std::vector<Fix> fixes = tensor.fixes;
+  std::vector<int8_t> moved;
+  if (num_outliers > 0) {
+    moved = tensor.levels;
+    fixes = MoveOutliers(tensor, packed.spans, outliers, moved);
+  }
+  TileStreams streams = EncodeTiles(choice, packed.spans, packed.desc,
+                                    num_outliers > 0 ? moved : tensor.levels, pool);
+  return Assemble(std::move(packed), tensor, std::move(fixes), std::move(streams));
+}
+
+// Window tiles have no states to share, but are as long as others: so is the work of a task.
+Tiling ChooseWindowTiling(uint32_t rows, uint32_t cols) {
+  const uint32_t blocks = static_cast<uint32_t>(DivideRoundUp(rows, kMaxLanes));
+  return {kMaxLanes, std::min(ChooseTiling(rows, cols).blocks_per_tile, std::bit_floor(blocks))};
+}
+
+Result<PackedTensor> PackWindowCodes(const QuantizedTensor& tensor, ThreadPool& pool) {
+  std::vector<ColumnSpan> spans = SpansOf(tensor);
+  ECQ_RETURN_IF_ERROR(CheckWindowCodes(tensor, spans, pool));
+  PackedTensor packed = Describe(tensor, std::move(spans),
+                                 ChooseWindowTiling(tensor.rows, tensor.cols), CodecId::kWindow);
+  packed.windows = tensor.window->tables;
+  packed.desc.has_memory = tensor.window->has_memory ? 1 : 0;
+  TileStreams streams(packed.desc.num_tiles);
+  pool.Run(packed.desc.num_tiles, [&](size_t task, size_t /*worker*/) {
+    const uint32_t tile = static_cast<uint32_t>(task);
+    streams[tile] = EncodeWindowTile(*tensor.window, packed.spans, TileRowBegin(packed.desc, tile),
+                                     TileRowEnd(packed.desc, tile));
+  });
+  return Assemble(std::move(packed), tensor, tensor.fixes, std::move(streams));
+}
+
 }  // namespace
 
 Tiling ChooseTiling(uint32_t rows, uint32_t cols) {
@@ -232,63 +340,14 @@ Tiling ChooseTiling(uint32_t rows, uint32_t cols) {
 Result<PackedTensor> Pack(const QuantizedTensor& tensor, const PackOptions& options,
                           ThreadPool& pool) {
   ECQ_RETURN_IF_ERROR(CheckInput(tensor));
-  PackedTensor packed;
-  packed.spans = SpansOf(tensor);
-  std::vector<Histogram> histograms = CountLevels(tensor, packed.spans, pool);
-  std::vector<Outliers> outliers;
-  uint64_t num_outliers = 0;
-  for (Histogram& histogram : histograms) {
-    outliers.push_back(FindOutliers(histogram, options));
-    num_outliers += outliers.back().count;
-    histogram = WithoutOutliers(histogram, outliers.back());
+  const bool as_window = options.codec.value_or(CodecId::kWindow) == CodecId::kWindow;
+  if (as_window && tensor.window) return PackWindowCodes(tensor, pool);
+  if (options.codec == CodecId::kWindow) {
+    return Error{ErrorCode::kUnsupportedCodec,
+                 "codec window: grid '" + tensor.grid +
+                     "' makes levels and no window codes; choose codec auto, rans or raw for it"};
   }
-  const Tiling tiling = ChooseTiling(tensor.rows, tensor.cols);
-  ECQ_TRY(Choice choice, ChooseCodec(histograms, tensor.rows, tiling, options));
-  packed.tables = choice.plan.tables;
-  for (size_t s = 0; s < packed.tables.size(); ++s) {
-    packed.spans[s].prob_bits = packed.tables[s].prob_bits();
-  }
-
-  PackedDesc& desc = packed.desc;
-  desc.rows = tensor.rows;
-  desc.cols = tensor.cols;
-  desc.lanes = tiling.lanes;
-  desc.blocks_per_tile = tiling.blocks_per_tile;
-  desc.num_tiles = static_cast<uint32_t>(DivideRoundUp(desc.rows, TileRows(desc)));
-  desc.num_spans = static_cast<uint32_t>(packed.spans.size());
-  desc.codec = choice.codec->id;
-  desc.raw_bits = choice.plan.raw_bits;
-  desc.raw_level_min = choice.plan.raw_level_min;
-  desc.scale_groups = tensor.ScaleGroups();
-  desc.group_size = tensor.scale_kind == ScaleKind::kGroup ? tensor.group_size : desc.cols;
-  desc.has_bias = tensor.biases.empty() ? 0 : 1;
-  packed.grid = tensor.grid;
-  packed.scale_kind = tensor.scale_kind;
-  packed.scale_exponent = tensor.scale_exponent;
-
-  auto storage = std::make_shared<PackedTensor::Storage>();
-  storage->fixes = tensor.fixes;
-  std::vector<int8_t> moved;
-  if (num_outliers > 0) {
-    moved = tensor.levels;
-    storage->fixes = MoveOutliers(tensor, packed.spans, outliers, moved);
-  }
-  ECQ_RETURN_IF_ERROR(EncodeTiles(choice, packed.spans, desc,
-                                  num_outliers > 0 ? moved : tensor.levels, pool, *storage));
-  storage->scales = tensor.scales;
-  storage->biases = tensor.biases;
-  storage->col_scales = tensor.col_scales;
-  storage->col_order = tensor.col_order;
-  packed.payload = std::span(storage->payload).first(storage->payload.size() - kPayloadReadPadding);
-  packed.index = storage->index;
-  packed.scales = storage->scales;
-  packed.biases = storage->biases;
-  packed.fixes = storage->fixes;
-  packed.col_scales = storage->col_scales;
-  packed.col_order = storage->col_order;
-  packed.storage = std::move(storage);
-  ECQ_RETURN_IF_ERROR(ValidatePackedTensor(packed, "packed matrix"));
-  return packed;
+  return PackLevels(tensor, options, pool);
 }
 
 uint64_t EstimatePackedBytes(const Histogram& histogram, uint32_t rows, uint32_t cols,

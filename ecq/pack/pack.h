@@ -10,7 +10,8 @@
 namespace ecq {
 
 struct PackOptions {
-  std::optional<CodecId> codec;  // nothing: the smallest estimate, ties to the simpler one
+  // Nothing: window if there are window codes, else the smallest estimate, ties to the simpler one.
+  std::optional<CodecId> codec;
   // Upper limit of the rANS precision. Up to 12 the fast kernels apply.
   uint32_t max_prob_bits = kRansMaxFusedProbBits;
 };
@@ -23,15 +24,16 @@ struct Tiling {
 };
 Tiling ChooseTiling(uint32_t rows, uint32_t cols);
 
-// Codes a matrix. The integers come back exactly: level + fixes.
+// Codes a matrix. The integers come back exactly: level + fixes. Window codes are kept as they are,
+// unless options.codec names another codec, which then codes their levels.
 // Deterministic: the result does not depend on the number of threads.
 // Errors: kInvalidArgument if `tensor` violates its invariants, kUnsupportedCodec if the codec
-// asked for cannot code these levels.
+// asked for cannot code these levels, or is window and there are no window codes.
 Result<PackedTensor> Pack(const QuantizedTensor& tensor, const PackOptions& options,
                           ThreadPool& pool);
 
 // The bytes Pack() would need for levels with this histogram, within a fraction of a percent: the
-// same plan without encoding. scale_bytes: of scales and biases together.
+// same plan without encoding. Not for window codes. scale_bytes: of scales and biases together.
 uint64_t EstimatePackedBytes(const Histogram& histogram, uint32_t rows, uint32_t cols,
                              uint64_t scale_bytes, const PackOptions& options);
 

@@ -267,6 +267,23 @@ TEST(PackTest, DoesNotDependOnTheNumberOfThreads) {
   }
 }
 
+TEST(PackTest, RotationIsKept) {
+  Rng rng(45);
+  RandomTensorOptions options;
+  options.cols = 96;
+  ThreadPool pool(1);
+  for (const CodecId codec : {CodecId::kRans, CodecId::kRaw}) {
+    for (const uint32_t rotation : {0u, 2u, 32u}) {
+      QuantizedTensor tensor = RandomTensor(rng, options);
+      tensor.rotation = rotation;
+      const auto packed = Pack(tensor, {codec}, pool);
+      ASSERT_TRUE(packed.ok()) << packed.error().message;
+      EXPECT_EQ(packed->desc.rotation, rotation);
+      EXPECT_TRUE(ValidatePackedTensor(*packed, "m").ok());
+    }
+  }
+}
+
 TEST(PackTest, RefusesInconsistentInput) {
   const QuantizedTensor good = [] {
     Rng rng(43);
@@ -301,6 +318,8 @@ TEST(PackTest, RefusesInconsistentInput) {
       {"fixes out of order", [](auto& t) { std::swap(t.fixes[0], t.fixes[1]); }},
       {"a fix twice", [](auto& t) { t.fixes[1] = t.fixes[0]; }},
       {"a fix outside", [](auto& t) { t.fixes.back().col = 64; }},
+      {"a rotation in threes", [](auto& t) { t.rotation = 3; }},
+      {"a rotation wider than a row", [](auto& t) { t.rotation = 128; }},
   };
   ThreadPool pool(1);
   ASSERT_TRUE(Pack(good, {}, pool).ok());
@@ -382,6 +401,11 @@ const Damage kDamages[] = {
     {"biases without leave", kLayout, [](T& t, S&) { t.desc.has_bias = 0; }},
     {"exponent 65", kLayout, [](T& t, S&) { t.scale_exponent = 65; }},
     {"exponent -65", kLayout, [](T& t, S&) { t.scale_exponent = -65; }},
+    {"rotation of single columns", kLayout, [](T& t, S&) { t.desc.rotation = 1; }},
+    {"rotation in threes", kLayout, [](T& t, S&) { t.desc.rotation = 3; }},
+    {"rotation that leaves columns over", kLayout, [](T& t, S&) { t.desc.rotation = 4; }},
+    {"rotation wider than a row", kLayout, [](T& t, S&) { t.desc.rotation = 128; }},
+    {"rotation at the end of uint32", kLayout, [](T& t, S&) { t.desc.rotation = 1u << 31; }},
     {"a column scale missing", kLayout, [](T&, S& s) { s.col_scales.pop_back(); }},
     {"a column of the order missing", kLayout, [](T&, S& s) { s.col_order.pop_back(); }},
     {"a column twice", kLayout, [](T&, S& s) { s.col_order[0] = s.col_order[1]; }},

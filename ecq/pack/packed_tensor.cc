@@ -1,9 +1,13 @@
 #include "ecq/pack/packed_tensor.h"
 
+#include <algorithm>
 #include <bit>
 #include <limits>
 
 #include "ecq/base/bytes.h"
+#include "ecq/base/hadamard.h"
+#include "ecq/codec/window_table.h"
+#include "ecq/pack/window_encoder.h"
 
 namespace ecq {
 namespace {
@@ -31,6 +35,24 @@ Status CheckGeometry(const PackedDesc& d, const std::string& where) {
   return OkStatus();
 }
 
+Status CheckWindow(const PackedTensor& t, const std::string& where) {
+  if (t.desc.lanes != kMaxLanes || t.desc.has_memory > 1) {
+    return Error{ErrorCode::kBadLayout, where + ": the window codec needs 32 lanes, got " +
+                                            Number(t.desc.lanes) + ", and 0 or 1 for memory"};
+  }
+  if (t.windows.size() != t.spans.size()) {
+    return Error{ErrorCode::kBadTable, where + ": expected " + Number(t.spans.size()) +
+                                           " window tables, got " + Number(t.windows.size())};
+  }
+  for (size_t i = 0; i < t.windows.size(); ++i) {
+    if (const Status status = CheckWindowTable(t.windows[i]); !status.ok()) {
+      return Error{status.error().code,
+                   where + ": span " + Number(i) + ": " + status.error().message};
+    }
+  }
+  return OkStatus();
+}
+
 Status CheckCodec(const PackedTensor& t, const std::string& where) {
   switch (t.desc.codec) {
     case CodecId::kRaw:
@@ -51,6 +73,8 @@ Status CheckCodec(const PackedTensor& t, const std::string& where) {
                                                " tables, got " + Number(t.tables.size())};
       }
       return OkStatus();
+    case CodecId::kWindow:
+      return CheckWindow(t, where);
   }
   return Error{ErrorCode::kUnsupportedCodec,
                where + ": codec number " + Number(static_cast<uint32_t>(t.desc.codec))};
@@ -72,14 +96,15 @@ Status CheckSpans(const PackedTensor& t, const std::string& where) {
     return Error{ErrorCode::kBadLayout,
                  where + ": column spans end at " + Number(at) + " of " + Number(t.desc.cols)};
   }
-  return OkStatus();
+  return t.desc.codec == CodecId::kWindow ? CheckWindowSpans(t.spans, where) : OkStatus();
 }
 
 // Bytes a tile needs at the very least, so that kernels may read its fixed part unchecked.
-uint64_t MinTileBytes(const PackedDesc& d, uint32_t tile) {
+// row_bytes: of a row where every row takes the same.
+uint64_t MinTileBytes(const PackedDesc& d, uint64_t row_bytes, uint32_t tile) {
   const uint64_t rows = TileRowEnd(d, tile) - TileRowBegin(d, tile);
   if (d.codec == CodecId::kRans) return std::min<uint64_t>(rows, d.lanes) * sizeof(uint32_t);
-  return DivideRoundUp(d.cols, kRawGroupCols) * d.raw_bits * rows * sizeof(uint32_t);
+  return AlignUp(row_bytes * rows, kIndexUnitBytes);
 }
 
 Status CheckIndex(const PackedTensor& t, const std::string& where) {
@@ -89,19 +114,23 @@ Status CheckIndex(const PackedTensor& t, const std::string& where) {
                                             " offsets from 0, got " + Number(t.index.size())};
   }
   if (t.index.back() * kIndexUnitBytes > t.payload.size()) {
-    return Error{ErrorCode::kBadLayout, where + ": the last tile ends at " +
-                                            Number(t.index.back() * kIndexUnitBytes) +
-                                            ", the payload has " + Number(t.payload.size()) +
-                                            " bytes"};
+    return Error{ErrorCode::kBadLayout,
+                 where + ": the last tile ends at " + Number(t.index.back() * kIndexUnitBytes) +
+                     ", the payload has " + Number(t.payload.size()) + " bytes"};
   }
+  const bool is_window = t.desc.codec == CodecId::kWindow;
+  const uint64_t row_bytes =
+      is_window ? WindowRowBytes(t.spans, t.windows)
+                : DivideRoundUp(t.desc.cols, kRawGroupCols) * t.desc.raw_bits * sizeof(uint32_t);
   for (uint32_t tile = 0; tile < t.desc.num_tiles; ++tile) {
     const uint64_t begin = t.index[tile] * kIndexUnitBytes;
     const uint64_t end = t.index[tile + 1] * kIndexUnitBytes;
-    if (end < begin || end - begin < MinTileBytes(t.desc, tile)) {
-      return Error{ErrorCode::kBadLayout,
-                   where + ": tile " + Number(tile) + ": expected at least " +
-                       Number(MinTileBytes(t.desc, tile)) + " bytes, the index says " +
-                       Number(begin) + " to " + Number(end)};
+    const uint64_t least = MinTileBytes(t.desc, row_bytes, tile);
+    if (end < begin || end - begin < least || (is_window && end - begin > least)) {
+      return Error{ErrorCode::kBadLayout, where + ": tile " + Number(tile) + ": expected " +
+                                              (is_window ? "" : "at least ") + Number(least) +
+                                              " bytes, the index says " + Number(begin) + " to " +
+                                              Number(end)};
     }
   }
   return OkStatus();
@@ -131,6 +160,11 @@ Status CheckScales(const PackedTensor& t, const std::string& where) {
 }
 
 Status CheckColumns(const PackedTensor& t, const std::string& where) {
+  if (t.desc.rotation != 0 && !IsHadamardBlock(t.desc.cols, t.desc.rotation)) {
+    return Error{ErrorCode::kBadLayout, where + ": rotation in blocks of " +
+                                            Number(t.desc.rotation) + " does not fit " +
+                                            Number(t.desc.cols) + " columns"};
+  }
   if (!t.col_scales.empty() && t.col_scales.size() != t.desc.cols) {
     return Error{ErrorCode::kBadLayout, where + ": expected " + Number(t.desc.cols) +
                                             " column scales, got " + Number(t.col_scales.size())};
@@ -178,6 +212,18 @@ uint64_t PackedTensor::total_bytes() const {
   uint64_t bytes = payload.size() + index.size_bytes() + scales.size_bytes() + biases.size_bytes() +
                    fixes.size_bytes() + col_scales.size_bytes() + col_order.size_bytes();
   for (const FrequencyTable& table : tables) bytes += table.SerializedBytes();
+  return bytes + windows.size() * WindowTableBytes();
+}
+
+uint64_t FileCost::Add(const PackedTensor& tensor) {
+  uint64_t bytes = tensor.total_bytes();
+  for (const WindowTable& table : tensor.windows) {
+    if (std::find(windows_.begin(), windows_.end(), table) != windows_.end()) {
+      bytes -= WindowTableBytes();
+    } else {
+      windows_.push_back(table);
+    }
+  }
   return bytes;
 }
 

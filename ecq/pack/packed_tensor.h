@@ -30,6 +30,7 @@ struct PackedTensor {
   PackedDesc desc{};
   std::vector<ColumnSpan> spans;       // cover [0, K) in order; spans[i].table == i
   std::vector<FrequencyTable> tables;  // rans: one for each span
+  std::vector<WindowTable> windows;    // window: one for each span
 
   std::span<const uint8_t> payload;  // tiles, then zeros up to the alignment
   std::span<const uint32_t> index;   // num_tiles + 1 offsets, in kIndexUnitBytes
@@ -55,13 +56,24 @@ struct PackedTensor {
   std::shared_ptr<const Storage> storage;
 
   uint64_t num_weights() const { return uint64_t{desc.rows} * desc.cols; }
-  // Payload, index, scales, biases, fixes and tables: what this matrix costs in a file.
+  // Payload, index, scales, biases, fixes and tables: what this matrix costs in a file of its own.
   uint64_t total_bytes() const;
 };
 
-// Checks everything a kernel will rely on: geometry, spans, table precision, index monotone and
-// inside the payload, scale counts, fix positions, column
-// order. `where` starts every message.
+// What matrices cost in a file that they share: it stores a window table once, whoever has it, and
+// the first matrix with it pays.
+class FileCost {
+ public:
+  // Bytes that the next matrix adds.
+  uint64_t Add(const PackedTensor& tensor);
+
+ private:
+  std::vector<WindowTable> windows_;  // paid for
+};
+
+// Checks everything a kernel will rely on: geometry, spans, table precision, window tables, index
+// monotone and inside the payload, sizes of tiles, scale counts, fix positions, column order.
+// `where` starts every message.
 // Errors: kBadLayout, kBadTable, kUnsupportedCodec.
 Status ValidatePackedTensor(const PackedTensor& tensor, std::string_view where);
 

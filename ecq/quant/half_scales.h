@@ -16,15 +16,13 @@ inline void StoreHalfScales(const std::vector<double>& scales, QuantizedTensor* 
   double largest = 0;
   for (const double scale : scales) largest = std::max(largest, std::abs(scale));
   constexpr double kTopOrder = 14;
-  out->scale_exponent =
-      largest > 0 ? static_cast<int32_t>(
-                        std::clamp(std::floor(std::log2(largest)) - kTopOrder, -64.0, 64.0))
-                  : 0;
+  out->scale_exponent = largest > 0 ? static_cast<int32_t>(std::clamp(
+                                          std::floor(std::log2(largest)) - kTopOrder, -64.0, 64.0))
+                                    : 0;
   out->scales.clear();
   out->scales.reserve(scales.size());
   for (const double scale : scales) {
-    out->scales.push_back(
-        FloatToHalf(static_cast<float>(std::ldexp(scale, -out->scale_exponent))));
+    out->scales.push_back(FloatToHalf(static_cast<float>(std::ldexp(scale, -out->scale_exponent))));
   }
 }
 

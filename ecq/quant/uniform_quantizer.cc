@@ -8,6 +8,7 @@
 
 #include "ecq/base/bytes.h"
 #include "ecq/quant/half_scales.h"
+#include "ecq/quant/row_rms.h"
 
 namespace ecq {
 namespace {
@@ -16,9 +17,8 @@ constexpr uint32_t kRowsPerTask = 64;
 constexpr double kMaxFixShare = 0.01;
 constexpr int32_t kMinCount = -128;
 // Rows with a smaller step count as zero: half scales do not reach it, and its reciprocal may
-// overflow. Rows with a larger rms have no half scale either (scale_exponent ends at 64).
+// overflow.
 constexpr float kSmallestStep = 0x1p-100f;
-constexpr float kLargestRms = 0x1p72f;
 
 // Calls fn(row_begin, row_end, worker) for pieces of the rows.
 template <typename F>
@@ -88,22 +88,7 @@ UniformQuantizer::UniformQuantizer(WeightView weights, std::vector<float> row_rm
 }
 
 Result<UniformQuantizer> UniformQuantizer::Create(WeightView weights, ThreadPool& pool) {
-  std::vector<float> row_rms(weights.rows);
-  ForRows(pool, weights.rows, [&](uint32_t begin, uint32_t end, size_t) {
-    for (uint32_t r = begin; r < end; ++r) {
-      double sum = 0;
-      for (uint32_t c = 0; c < weights.cols; ++c)
-        sum += double{weights.Row(r)[c]} * weights.Row(r)[c];
-      row_rms[r] = static_cast<float>(std::sqrt(sum / weights.cols));
-    }
-  });
-  for (uint32_t r = 0; r < weights.rows; ++r) {
-    if (row_rms[r] <= kLargestRms) continue;
-    return Error{ErrorCode::kInvalidArgument,
-                 "row " + std::to_string(r) +
-                     " holds a weight that is infinite, not a number or beyond 2^72; such a model "
-                     "cannot be quantized"};
-  }
+  ECQ_TRY(std::vector<float> row_rms, RowRms(weights, pool));
   return UniformQuantizer(weights, std::move(row_rms));
 }
 

@@ -62,8 +62,8 @@ class UniformQuantizer {
 using ByteEstimate = std::function<double(const LevelCounts&)>;
 
 // The relative step whose estimated bytes meet target_bytes, by the secant method in (log2 step,
-// bytes): the rate of a fine uniform quantizer falls by one bit per doubling of the step. Stops at a
-// relative difference of 0.05 %, or after a dozen steps with the best one found.
+// bytes): the rate of a fine uniform quantizer falls by one bit per doubling of the step. Stops at
+// a relative difference of 0.05 %, or after a dozen steps with the best one found.
 double FindRelativeStep(const UniformQuantizer& quantizer, uint64_t num_weights,
                         double target_bytes, const ByteEstimate& estimate, ThreadPool& pool);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ecq/base/hadamard.h"
 #include "ecq/base/half.h"
 
 namespace ecq {
@@ -49,8 +50,10 @@ void QuantizedTensor::DequantizeRow(uint32_t row, float* out) const {
     out[place(fix->col)] =
         ScaleAt(row, fix->col) * static_cast<float>(integer) + BiasAt(row, fix->col);
   }
-  if (col_scales.empty()) return;
-  for (uint32_t c = 0; c < cols; ++c) out[place(c)] *= HalfToFloat(col_scales[c]);
+  for (uint32_t c = 0; c < cols && !col_scales.empty(); ++c) {
+    out[place(c)] *= HalfToFloat(col_scales[c]);
+  }
+  if (rotation != 0) UnrotateHadamard(out, cols, rotation);
 }
 
 std::pair<const Fix*, const Fix*> FixesOfRows(const std::vector<Fix>& fixes, uint32_t row_begin,

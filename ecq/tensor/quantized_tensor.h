@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "ecq/base/result.h"
+#include "ecq/portable/window.h"
 
 namespace ecq {
 
@@ -26,6 +28,20 @@ struct Fix {
   int32_t delta;
 
   bool operator==(const Fix&) const = default;
+};
+
+// How the levels of a matrix stand in a window code (portable/window.h); made by the quantizer,
+// since not every row of levels has a code. Tuples are counted in stored columns, and every row
+// has TuplesPerRow() of them, those after the last column included.
+struct WindowCodes {
+  bool has_memory = false;          // the byte above counts
+  std::vector<WindowTable> tables;  // one for each span
+  std::vector<uint8_t> bytes;       // (N, TuplesPerRow)
+  std::vector<uint8_t> raw;         // (N, TuplesPerRow): the raw bits of each tuple
+
+  static uint32_t TuplesPerRow(uint32_t cols) {
+    return (cols + kWindowGroupCols - 1) / kWindowGroupCols * kWindowGroupTuples;
+  }
 };
 
 // weight(r, order[c]) = (scale * (level(r, c) + fixes) [+ bias]) [* col_scale[c]], the scale and
@@ -48,10 +64,15 @@ struct QuantizedTensor {
   std::vector<uint16_t> scales;
   std::vector<uint16_t> biases;  // empty, or as many as scales
 
+  // 0, or the block of a Hadamard rotation (base/hadamard.h): then all of this describes the rows
+  // of W rotated, and products need x rotated.
+  uint32_t rotation = 0;
   std::vector<uint16_t> col_scales;  // binary16, one for each stored column; empty means 1
   std::vector<uint32_t> col_order;   // a permutation of the columns; empty means the natural order
   // Ends of runs of stored columns with one distribution, the last one `cols`; empty means one run.
+  // With window codes, multiples of 32 but for the last.
   std::vector<uint32_t> span_ends;
+  std::optional<WindowCodes> window;  // if so, `levels` are what it decodes to
 
   uint32_t ScaleGroups() const {
     return scale_kind == ScaleKind::kGroup ? (cols + group_size - 1) / group_size : 1;

@@ -6,7 +6,7 @@ from cli_util import CliTest, MODEL, TOKENS
 
 TOLERANCE = 0.005
 EMBEDDING = "model.embed_tokens.weight"
-PRESETS = {"small": 3.6, "medium": 4.0, "balanced": 4.5, "quality": 5.0}
+PRESETS = {"small": 3.6, "fast": 4.0, "medium": 4.0, "balanced": 4.5, "quality": 5.0}
 
 
 class RulesTest(CliTest):
@@ -154,8 +154,15 @@ class RulesTest(CliTest):
         for name, bpw in PRESETS.items():
             self.assertRegex(listed, rf"(?m)^{name} +--bpw {bpw} ")
             report = self.report("--preset", name)
-            self.assertAlmostEqual(report["bits_per_weight"], bpw, delta=TOLERANCE * bpw)
+            codecs = {matrix["codec"] for matrix in report["matrices"]}
+            if name == "fast":  # the tables of the window code weigh more than so small a model
+                self.assertEqual(codecs, {"window"})
+            else:
+                self.assertAlmostEqual(report["bits_per_weight"], bpw, delta=TOLERANCE * bpw)
+                self.assertNotIn("window", codecs)
             self.assert_tells_the_size(report, "--preset", name)
+        report = self.report("--preset", "fast", "--codec", "rans")
+        self.assertEqual({matrix["codec"] for matrix in report["matrices"]}, {"rans"})
         self.assertIn("{" + ",".join(PRESETS) + "}", self.ecq("quantize", "--help"))
 
     def test_explicit_options_count_instead_of_a_preset(self):

@@ -51,6 +51,13 @@ class ShardsTest(CliTest):
         self.assertIn("a share of 86 columns cuts a group of 32", types["down_proj"]["obstacle"])
         self.assertEqual(report["even_ranks"], [1])
 
+    def test_rotated_blocks_are_not_cut(self):
+        report, types = self.shards(self.quantize("m.ecq", "--codec", "window", "--bpw", "4"), 2)
+        self.assertIn("a share of 32 columns cuts a block of 64", types["o_proj"]["obstacle"])
+        self.assertIn("a share of 86 columns cuts a block of 4", types["down_proj"]["obstacle"])
+        self.assertEqual(types["q_proj"]["obstacle"], "")
+        self.assertEqual(report["even_ranks"], [1])
+
     def test_tiles_on_the_borders(self):
         config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 256,
                   "intermediate_size": 2048, "num_hidden_layers": 1, "num_attention_heads": 8,

@@ -61,13 +61,19 @@ Sample MakeSample(Rng& rng, CodecId codec) {
   o.sigma = rng.Below(2) == 0 ? 3 : 20;
   o.biases = rng.Below(2) == 0;
   if (o.cols > 64 && rng.Below(2) == 0) o.span_ends = {64, o.cols};
+  const bool is_window = codec == CodecId::kWindow;
   sample.coding.codec = codec;
   const uint32_t precisions = rng.Below(8) == 0 ? 7 : 5;  // mostly what vector code takes
   sample.coding.prob_bits = {8 + static_cast<uint32_t>(rng.Below(precisions)),
                              8 + static_cast<uint32_t>(rng.Below(precisions))};
-  if (rng.Below(5) == 0) sample.coding.lanes = 1u << rng.Below(5);
+  if (!is_window && rng.Below(5) == 0) sample.coding.lanes = 1u << rng.Below(5);
   sample.coding.blocks_per_tile = 1 + static_cast<uint32_t>(rng.Below(3));
   sample.source = RandomTensor(rng, o);
+  if (is_window) {
+    constexpr uint32_t kWidths[] = {0, 2, 4, 8};
+    sample.coding.has_memory = rng.Below(2) == 0;
+    RandomWindowCoding(rng, kWidths[rng.Below(4)], sample.source, sample.coding);
+  }
   return sample;
 }
 
@@ -106,6 +112,10 @@ const Damage kDamages[] = {
      [](Rng& rng, auto, auto& index) { MoveTileEnd(rng, index, 1); }},
     {"random bytes", CodecId::kRaw, [](Rng& rng, auto payload, auto&) { Randomize(rng, payload); }},
     {"the last tile too long", CodecId::kRaw, [](Rng&, auto, auto& index) { ++index.back(); }},
+    {"random bytes", CodecId::kWindow,
+     [](Rng& rng, auto payload, auto&) { Randomize(rng, payload); }},
+    {"all ones", CodecId::kWindow,
+     [](Rng&, auto payload, auto&) { std::fill(payload.begin(), payload.end(), uint8_t{0xff}); }},
 };
 
 TEST(HostilePayloadTest, EveryTargetAgreesWithTheReference) {
@@ -138,7 +148,7 @@ TEST(HostilePayloadTest, EveryTargetAgreesWithTheReference) {
     }
     EXPECT_GE(tried, 20) << damage.name;
     const bool harmless =
-        std::string(damage.name) == "none" ||
+        std::string(damage.name) == "none" || damage.codec == CodecId::kWindow ||
         (damage.codec == CodecId::kRaw && std::string(damage.name) == "random bytes");
     if (harmless) {
       EXPECT_EQ(accepted, tried) << damage.name;
@@ -198,6 +208,76 @@ TEST(HostilePayloadTest, TheLastWordOfATileIsChecked) {
         EXPECT_FALSE(Decode(view, target).ok) << cols << ' ' << CpuTargetName(target);
         last_word[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
       }
+    }
+  }
+}
+
+// A payload between two pages that fault: right after the first if `at_start`, else right before
+// the second.
+class FencedPayload {
+ public:
+  FencedPayload(std::span<const uint8_t> payload, bool at_start) {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t readable = AlignUp(payload.size(), page);
+    mapped_bytes_ = readable + 2 * page;
+    base_ = static_cast<uint8_t*>(
+        mmap(nullptr, mapped_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    mprotect(base_ + page, readable, PROT_READ | PROT_WRITE);
+    data_ = base_ + page + (at_start ? 0 : readable - payload.size());
+    std::copy(payload.begin(), payload.end(), data_);
+  }
+  FencedPayload(const FencedPayload&) = delete;
+  FencedPayload& operator=(const FencedPayload&) = delete;
+  ~FencedPayload() { munmap(base_, mapped_bytes_); }
+
+  const uint8_t* data() const { return data_; }
+
+ private:
+  uint8_t* base_;
+  uint8_t* data_;
+  size_t mapped_bytes_;
+};
+
+// Window kernels load the row above the first one and whole vectors at the end: neither may leave
+// the codestreams, not even into the padding that other codecs need.
+TEST(HostilePayloadTest, WindowKernelsStayInsideTheCodestreams) {
+  Rng rng(54);
+  for (int i = 0; i < 100; ++i) {
+    const Sample sample = MakeSample(rng, CodecId::kWindow);
+    const PackedMatrix matrix(ForcePack(sample.source, sample.coding));
+    const PreparedVector x(matrix.view(), std::vector<float>(sample.source.cols, 1.0f));
+    for (const bool at_start : {true, false}) {
+      const FencedPayload payload(sample.coding.payload, at_start);
+      PackedView view = matrix.view();
+      view.payload = payload.data();
+      bool verdict = false;
+      ASSERT_NO_FATAL_FAILURE(ExpectAllTargetsAgree(view, x, &verdict));
+      EXPECT_TRUE(verdict);
+      const Decoded decoded = Decode(view, CpuTarget::kScalar);
+      for (uint32_t r = 0; r < view.desc.rows; ++r) {
+        for (uint32_t c = 0; c < view.desc.cols; ++c) {
+          ASSERT_EQ(decoded.levels[size_t{c} * view.desc.rows + r],
+                    sample.source.levels[size_t{r} * view.desc.cols + c]);
+        }
+      }
+    }
+  }
+}
+
+// The loader refuses window tiles of another size than theirs; kernels notice them all the same.
+TEST(HostilePayloadTest, WindowTilesOfAWrongSizeAreNoticed) {
+  Rng rng(55);
+  for (int i = 0; i < 20; ++i) {
+    const Sample sample = MakeSample(rng, CodecId::kWindow);
+    PackedTensor packed = ForcePack(sample.source, sample.coding);
+    std::vector<uint32_t> index(packed.index.begin(), packed.index.end());
+    ++index.back();
+    packed.index = index;
+    EXPECT_FALSE(ValidatePackedTensor(packed, "sample").ok());
+    const PackedMatrix matrix(packed);
+    for (const CpuTarget target : kAllCpuTargets) {
+      if (!CpuTargetSupported(target)) continue;
+      EXPECT_FALSE(Decode(matrix.view(), target).ok) << CpuTargetName(target);
     }
   }
 }

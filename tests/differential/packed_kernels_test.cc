@@ -23,10 +23,19 @@ constexpr double kUnit = 0x1p-24;  // u: half an f32 ulp at 1
 
 struct Variant {
   CodecId codec;
-  uint32_t parameter;  // prob_bits or the width
+  uint32_t parameter;  // prob_bits, the width, or the raw bits
+  bool has_memory = false;
 
   std::string Name() const {
-    return (codec == CodecId::kRans ? "rans_m" : "raw_b") + std::to_string(parameter);
+    switch (codec) {
+      case CodecId::kRaw:
+        return "raw_b" + std::to_string(parameter);
+      case CodecId::kRans:
+        return "rans_m" + std::to_string(parameter);
+      case CodecId::kWindow:
+        return (has_memory ? "window_memory_r" : "window_r") + std::to_string(parameter);
+    }
+    return "unknown";
   }
 };
 
@@ -35,6 +44,9 @@ std::vector<Variant> Variants() {
   for (uint32_t m = kRansMinProbBits; m <= kRansMaxProbBits; ++m)
     variants.push_back({CodecId::kRans, m});
   for (uint32_t b = 1; b <= 8; ++b) variants.push_back({CodecId::kRaw, b});
+  for (const bool has_memory : {false, true}) {
+    for (const uint32_t r : {0, 2, 4, 8}) variants.push_back({CodecId::kWindow, r, has_memory});
+  }
   return variants;
 }
 
@@ -88,6 +100,7 @@ constexpr std::pair<uint32_t, uint32_t> kShapes[] = {
 void ChooseLevels(Rng& rng, const Variant& variant, RandomTensorOptions& o, ForcedCoding& coding) {
   constexpr double kSigmas[] = {0, 0.3, 3, 30};
   o.sigma = kSigmas[rng.Below(4)];
+  if (variant.codec == CodecId::kWindow) return;  // the codestream decides
   if (variant.codec == CodecId::kRans) {
     if (rng.Below(6) == 0) o.level_min = o.level_max = static_cast<int32_t>(rng.Below(256)) - 128;
     return;
@@ -99,6 +112,15 @@ void ChooseLevels(Rng& rng, const Variant& variant, RandomTensorOptions& o, Forc
   if (o.level_min > 0 || o.level_max < 0) o.sigma = 0;
   coding.raw_bits = variant.parameter;
   coding.raw_level_min = o.level_min;
+}
+
+// Spans that begin with a group of 32 columns, so many that all widths come.
+void ChooseWindowSpans(Rng& rng, RandomTensorOptions& o) {
+  if (rng.Below(3) == 0) return;
+  for (uint32_t end = kWindowGroupCols; end < o.cols; end += kWindowGroupCols) {
+    if (rng.Below(2) == 0) o.span_ends.push_back(end);
+  }
+  if (!o.span_ends.empty()) o.span_ends.push_back(o.cols);
 }
 
 void ChooseSpans(Rng& rng, RandomTensorOptions& o) {
@@ -120,16 +142,21 @@ Sample MakeSample(Rng& rng, const Variant& variant, std::pair<uint32_t, uint32_t
   o.biases = scales.biases;
   sample.coding.codec = variant.codec;
   ChooseLevels(rng, variant, o, sample.coding);
-  ChooseSpans(rng, o);
+  const bool is_window = variant.codec == CodecId::kWindow;
+  is_window ? ChooseWindowSpans(rng, o) : ChooseSpans(rng, o);
   if (variant.codec == CodecId::kRans) {
     const uint32_t m = variant.parameter;
     const uint32_t choices = m <= kRansMaxFusedProbBits ? 5 : 7;
     sample.coding.prob_bits = {m, kRansMinProbBits + static_cast<uint32_t>(rng.Below(choices))};
     sample.coding.gaussian = rng.Below(4) == 0;
   }
-  if (rng.Below(4) == 0) sample.coding.lanes = 1u << rng.Below(5);
+  if (!is_window && rng.Below(4) == 0) sample.coding.lanes = 1u << rng.Below(5);
   sample.coding.blocks_per_tile = 1 + static_cast<uint32_t>(rng.Below(4));
   sample.source = RandomTensor(rng, o);
+  if (is_window) {
+    sample.coding.has_memory = variant.has_memory;
+    RandomWindowCoding(rng, variant.parameter, sample.source, sample.coding);
+  }
   if (rng.Below(6) == 0 && variant.codec == CodecId::kRans) {  // extremes only
     for (int8_t& level : sample.source.levels) level = level % 2 == 0 ? -128 : 127;
   }
@@ -307,7 +334,7 @@ TEST_P(PackedKernelsTest, EveryOperationIsRight) {
     for (const Gemv& gemv : kGemvs) ASSERT_NO_FATAL_FAILURE(CheckGemv(rng, bench, gemv, row_name));
   });
   // The samples must reach the vector code, not only its scalar fall-back.
-  if (variant().codec == CodecId::kRaw || variant().parameter <= kRansMaxFusedProbBits) {
+  if (variant().codec != CodecId::kRans || variant().parameter <= kRansMaxFusedProbBits) {
     EXPECT_GE(vectorized, 20u);
   }
 }
@@ -351,21 +378,23 @@ class TargetTest : public testing::TestWithParam<CpuTarget> {
 };
 
 // The same integers give the same bits, whatever codec they were in.
-TEST_P(TargetTest, RansAndRawGiveIdenticalProducts) {
+TEST_P(TargetTest, EveryCodecGivesTheProductsOfRaw) {
   const PackedKernels& kernels = PackedKernelsFor(GetParam());
-  for (uint32_t m = kRansMinProbBits; m <= kRansMaxFusedProbBits; ++m) {
-    ForEachSample({CodecId::kRans, m}, [&](Rng& rng, const Sample& sample) {
+  for (const Variant& variant : Variants()) {
+    if (variant.codec == CodecId::kRaw) continue;
+    if (variant.codec == CodecId::kRans && variant.parameter > kRansMaxFusedProbBits) continue;
+    ForEachSample(variant, [&](Rng& rng, const Sample& sample) {
       ForcedCoding raw_coding = sample.coding;
       raw_coding.codec = CodecId::kRaw;
-      const PackedMatrix rans(ForcePack(sample.source, sample.coding));
+      const PackedMatrix coded(ForcePack(sample.source, sample.coding));
       const PackedMatrix raw(ForcePack(sample.source, raw_coding));
-      const PreparedVector x(rans.view(), RandomVector(rng, sample.source.cols));
+      const PreparedVector x(coded.view(), RandomVector(rng, sample.source.cols));
       const size_t rows = sample.source.rows;
       std::vector<float> a(2 * rows), b(2 * rows);
-      const uint32_t tiles = rans.view().desc.num_tiles;
-      ASSERT_TRUE(kernels.gemv_f32(rans.view(), 0, tiles, x.ForF32(), a.data()));
+      const uint32_t tiles = coded.view().desc.num_tiles;
+      ASSERT_TRUE(kernels.gemv_f32(coded.view(), 0, tiles, x.ForF32(), a.data()));
       ASSERT_TRUE(kernels.gemv_f32(raw.view(), 0, tiles, x.ForF32(), b.data()));
-      ASSERT_TRUE(kernels.gemv_i8(rans.view(), 0, tiles, x.ForI8(), a.data() + rows));
+      ASSERT_TRUE(kernels.gemv_i8(coded.view(), 0, tiles, x.ForI8(), a.data() + rows));
       ASSERT_TRUE(kernels.gemv_i8(raw.view(), 0, tiles, x.ForI8(), b.data() + rows));
       ASSERT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0);
     });
@@ -377,7 +406,9 @@ TEST(VectorTargetsTest, AgreeBitForBit) {
   if (!CpuTargetSupported(CpuTarget::kAvx512)) GTEST_SKIP() << "needs avx2 and avx512";
   const PackedKernels& narrow = PackedKernelsFor(CpuTarget::kAvx2);
   const PackedKernels& wide = PackedKernelsFor(CpuTarget::kAvx512);
-  for (const Variant& variant : {Variant{CodecId::kRans, 12}, Variant{CodecId::kRaw, 5}}) {
+  for (const Variant& variant :
+       {Variant{CodecId::kRans, 12}, Variant{CodecId::kRaw, 5}, Variant{CodecId::kWindow, 2, true},
+        Variant{CodecId::kWindow, 8, true}}) {
     ForEachSample(variant, [&](Rng& rng, const Sample& sample) {
       const PackedMatrix matrix(ForcePack(sample.source, sample.coding));
       const PackedView& view = matrix.view();

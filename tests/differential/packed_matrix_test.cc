@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "ecq/kernels/cpu_target.h"
+#include "ecq/base/cpu_target.h"
 #include "ecq/pack/pack.h"
 #include "tests/differential/packed_test_util.h"
 
@@ -242,6 +242,49 @@ TEST_P(PackedMatrixTest, ProductsDependNeitherOnCodecNorOnThreads) {
         ASSERT_EQ(a, c) << test.name;
       }
     }
+  }
+}
+
+// A matrix of window codes is the matrix of its levels, in every operation.
+TEST_P(PackedMatrixTest, WindowCodesAreTheirLevels) {
+  Rng rng(68);
+  for (const uint32_t raw_bits : {0, 2, 4, 8}) {
+    RandomTensorOptions options;
+    options.rows = 200;
+    options.cols = 150;
+    options.span_ends = {64, 96, 150};
+    options.num_fixes = 20;
+    options.col_order = true;
+    QuantizedTensor source = RandomTensor(rng, options);
+    ForcedCoding coding;
+    coding.codec = CodecId::kWindow;
+    coding.has_memory = raw_bits != 2;
+    coding.blocks_per_tile = 2;
+    RandomWindowCoding(rng, raw_bits, source, coding);
+    const PackedMatrix window(ForcePack(source, coding));
+    ForcedCoding raw_coding;
+    raw_coding.codec = CodecId::kRaw;
+    raw_coding.blocks_per_tile = 2;
+    const PackedMatrix raw(ForcePack(source, raw_coding));
+    std::vector<float> x(3 * source.cols);
+    for (float& v : x) v = static_cast<float>(rng.Gaussian());
+    for (const ActivationMode mode : {ActivationMode::kF32, ActivationMode::kI8}) {
+      for (const size_t m : {1, 3}) {
+        std::vector<float> a(m * source.rows), b(a);
+        ASSERT_TRUE(window.Multiply(pool_, mode, m, x.data(), a.data()).ok());
+        ASSERT_TRUE(raw.Multiply(pool_, mode, m, x.data(), b.data()).ok());
+        ASSERT_EQ(a, b) << raw_bits << " raw bits, m = " << m;
+      }
+    }
+    const std::vector<uint32_t> ids{199, 0, 63, 64, 150};
+    std::vector<float> a(ids.size() * source.cols), b(a);
+    ASSERT_TRUE(window.GatherRows(pool_, ids, a.data()).ok());
+    ASSERT_TRUE(raw.GatherRows(pool_, ids, b.data()).ok());
+    ASSERT_EQ(a, b);
+    std::vector<int32_t> integers(size_t{source.rows} * source.cols), expected(integers);
+    ASSERT_TRUE(window.DecodeIntegers(0, source.rows, integers.data()).ok());
+    ASSERT_TRUE(raw.DecodeIntegers(0, source.rows, expected.data()).ok());
+    ASSERT_EQ(integers, expected);
   }
 }
 

@@ -58,6 +58,9 @@ struct ForcedCoding {
   int32_t raw_level_min = -128;
   uint32_t lanes = kMaxLanes;
   uint32_t blocks_per_tile = 1;
+  std::vector<WindowTable> windows{};  // window: for each span
+  bool has_memory = false;             // window
+  std::vector<uint8_t> payload{};      // window: the codestreams themselves, any bytes
 };
 
 inline FrequencyTable ForcedTable(const Histogram& histogram, uint32_t prob_bits, bool gaussian) {
@@ -88,7 +91,9 @@ inline void Describe(const QuantizedTensor& t, const ForcedCoding& coding, Packe
   d.raw_level_min = coding.codec == CodecId::kRaw ? coding.raw_level_min : 0;
   d.scale_groups = t.ScaleGroups();
   d.group_size = t.scale_kind == ScaleKind::kGroup ? t.group_size : t.cols;
+  d.has_memory = coding.has_memory ? 1 : 0;
   d.has_bias = t.biases.empty() ? 0 : 1;
+  d.rotation = t.rotation;
   packed.grid = t.grid;
   packed.scale_kind = t.scale_kind;
   packed.scale_exponent = t.scale_exponent;
@@ -114,27 +119,147 @@ inline void Adopt(std::shared_ptr<PackedTensor::Storage> storage, const Quantize
   packed.storage = std::move(storage);
 }
 
+// Column spans of `t`; without prob_bits.
+inline std::vector<ColumnSpan> SpansOf(const QuantizedTensor& t) {
+  std::vector<ColumnSpan> spans;
+  uint32_t begin = 0;
+  for (const uint32_t end : t.span_ends.empty() ? std::vector{t.cols} : t.span_ends) {
+    spans.push_back({begin, end, static_cast<uint32_t>(spans.size()), 0});
+    begin = end;
+  }
+  return spans;
+}
+
+// Bytes that one row takes in the columns [0, cols) of `spans`, the last of which may be cut short.
+inline size_t WindowRowBytes(const ForcedCoding& coding, const std::vector<ColumnSpan>& spans,
+                             uint32_t cols) {
+  size_t bytes = 0;
+  for (const ColumnSpan& span : spans) {
+    if (span.begin >= cols) break;
+    bytes += DivideRoundUp(std::min(cols, span.end) - span.begin, kWindowGroupCols) *
+             WindowGroupLaneBytes(coding.windows[span.table].raw_bits);
+  }
+  return bytes;
+}
+
+// Bytes of a tile of `rows` rows.
+inline size_t WindowTileBytes(const ForcedCoding& coding, const std::vector<ColumnSpan>& spans,
+                              uint32_t rows) {
+  return AlignUp(rows * WindowRowBytes(coding, spans, UINT32_MAX), kIndexUnitBytes);
+}
+
+// Level (row, col) of the window codestreams in `coding`, found by its place and not by walking.
+inline int8_t WindowLevelAt(const QuantizedTensor& t, const ForcedCoding& coding, uint32_t row,
+                            uint32_t col) {
+  const std::vector<ColumnSpan> spans = SpansOf(t);
+  size_t s = 0;
+  while (col >= spans[s].end) ++s;
+  const WindowTable& table = coding.windows[s];
+  const uint32_t tile_rows = coding.lanes * coding.blocks_per_tile;
+  const uint32_t block_row = row / coding.lanes * coding.lanes;
+  const uint32_t active = std::min(coding.lanes, t.rows - block_row);
+  const uint32_t lane = row - block_row;
+  const uint32_t in_group = col % kWindowGroupCols;
+  const uint32_t tuple = in_group / kTupleCols;
+  const uint8_t* const group = coding.payload.data() +
+                               row / tile_rows * WindowTileBytes(coding, spans, tile_rows) +
+                               block_row % tile_rows * WindowRowBytes(coding, spans, UINT32_MAX) +
+                               active * WindowRowBytes(coding, spans, col - in_group);
+  const auto byte = [&](uint32_t of_lane) {
+    return group[(tuple < 4 ? 0 : 4 * active) + 4 * of_lane + tuple % 4];
+  };
+  uint32_t raw = 0;
+  for (uint32_t bit = 0; bit < table.raw_bits; ++bit) {
+    const uint32_t at = tuple * table.raw_bits + bit;  // in the lane's words
+    const uint32_t word_bytes = table.raw_bits == 2 ? 2 : 4;
+    const uint8_t* const words = group + 8 * active;
+    const uint8_t* const word = words + at / 32 * 4 * active + lane * word_bytes;
+    raw |= (word[at % 32 / 8] >> at % 8 & 1u) << bit;
+  }
+  const uint32_t n = byte(lane);
+  const uint32_t p = coding.has_memory && lane > 0 ? byte(lane - 1) : 0;
+  WindowTuple entry{LoadLe<uint32_t>(table.entries[n % kWindowEntries])};
+  entry = TurnEntry(entry, n, p, table.raw_bits);
+  entry = ApplyRawBits(entry, raw, table.raw_bits, table.low_step);
+  return static_cast<int8_t>(WeightOf(entry, in_group % kTupleCols));
+}
+
+// Any entries that keep every level within [-127, 127].
+inline WindowTable AnyWindowTable(Rng& rng, uint32_t raw_bits) {
+  WindowTable table{};
+  table.raw_bits = raw_bits;
+  table.low_step = raw_bits == kWindowMaxRawBits ? static_cast<uint32_t>(rng.Below(128)) : 0;
+  for (auto& entry : table.entries) {
+    for (int8_t& weight : entry) {
+      weight = static_cast<int8_t>(static_cast<int32_t>(rng.Below(255 - table.low_step)) - 127);
+    }
+  }
+  return table;
+}
+
+// Random window codestreams for a matrix like `t`, whose levels become what they mean. The spans
+// take turns through all widths, from `raw_bits` on.
+inline void RandomWindowCoding(Rng& rng, uint32_t raw_bits, QuantizedTensor& t,
+                               ForcedCoding& coding) {
+  constexpr uint32_t kWidths[] = {0, 2, 4, 8};
+  const size_t first = static_cast<size_t>(std::find(kWidths, kWidths + 4, raw_bits) - kWidths);
+  const std::vector<ColumnSpan> spans = SpansOf(t);
+  coding.windows.clear();
+  for (size_t s = 0; s < spans.size(); ++s) {
+    coding.windows.push_back(AnyWindowTable(rng, kWidths[(first + s) % 4]));
+  }
+  const uint32_t tile_rows = coding.lanes * coding.blocks_per_tile;
+  size_t bytes = 0;
+  for (uint32_t row = 0; row < t.rows; row += tile_rows) {
+    bytes += WindowTileBytes(coding, spans, std::min(tile_rows, t.rows - row));
+  }
+  coding.payload.resize(bytes);
+  for (uint8_t& byte : coding.payload) byte = static_cast<uint8_t>(rng.Next());
+  for (uint32_t r = 0; r < t.rows; ++r) {
+    for (uint32_t c = 0; c < t.cols; ++c) {
+      t.levels[size_t{r} * t.cols + c] = WindowLevelAt(t, coding, r, c);
+    }
+  }
+}
+
+// The codestreams of `coding` as a matrix.
+inline PackedTensor ForceWindow(const QuantizedTensor& t, const ForcedCoding& coding) {
+  PackedTensor packed;
+  packed.spans = SpansOf(t);
+  packed.windows = coding.windows;
+  Describe(t, coding, packed);
+  auto storage = std::make_shared<PackedTensor::Storage>();
+  storage->payload = coding.payload;
+  size_t end = 0;
+  storage->index.push_back(0);
+  for (uint32_t tile = 0; tile < packed.desc.num_tiles; ++tile) {
+    const uint32_t rows = TileRowEnd(packed.desc, tile) - TileRowBegin(packed.desc, tile);
+    end += WindowTileBytes(coding, packed.spans, rows);
+    storage->index.push_back(static_cast<uint32_t>(end / kIndexUnitBytes));
+  }
+  Adopt(std::move(storage), t, packed);
+  return packed;
+}
+
 // Codes `t` as told, also in ways that Pack() never chooses. Fixes and the rest are taken over.
 inline PackedTensor ForcePack(const QuantizedTensor& t, const ForcedCoding& coding) {
+  if (coding.codec == CodecId::kWindow) return ForceWindow(t, coding);
   PackedTensor packed;
   CodecPlan plan;
   plan.codec = coding.codec;
   plan.raw_bits = coding.raw_bits;
   plan.raw_level_min = coding.raw_level_min;
-  const std::vector<uint32_t> ends = t.span_ends.empty() ? std::vector{t.cols} : t.span_ends;
-  uint32_t begin = 0;
-  for (uint32_t s = 0; s < ends.size(); ++s) {
-    ColumnSpan span{begin, ends[s], s, 0};
-    if (coding.codec == CodecId::kRans) {
-      span.prob_bits = coding.prob_bits[s % coding.prob_bits.size()];
-      Histogram histogram;
-      for (uint32_t r = 0; r < t.rows; ++r) {
-        for (uint32_t c = begin; c < ends[s]; ++c) ++histogram[t.levels[size_t{r} * t.cols + c]];
+  packed.spans = SpansOf(t);
+  for (ColumnSpan& span : packed.spans) {
+    if (coding.codec != CodecId::kRans) continue;
+    span.prob_bits = coding.prob_bits[span.table % coding.prob_bits.size()];
+    Histogram histogram;
+    for (uint32_t r = 0; r < t.rows; ++r) {
+      for (uint32_t c = span.begin; c < span.end; ++c) {
+        ++histogram[t.levels[size_t{r} * t.cols + c]];
       }
-      plan.tables.push_back(ForcedTable(histogram, span.prob_bits, coding.gaussian));
     }
-    packed.spans.push_back(span);
-    begin = ends[s];
+    plan.tables.push_back(ForcedTable(histogram, span.prob_bits, coding.gaussian));
   }
   packed.tables = plan.tables;
   Describe(t, coding, packed);
@@ -160,6 +285,7 @@ struct PreparedVector {
   std::vector<int8_t> q;
   std::vector<float> q_scales;
   std::vector<int32_t> q_sums;
+  std::vector<int8_t> q_tuples;
   std::vector<float> sums_f32;  // per scale group
   std::vector<float> sums_i8;
 
@@ -169,6 +295,8 @@ struct PreparedVector {
     QuantizeActivations(x.data(), x.size(), q.data(), q_scales.data());
     q_sums.resize(q_scales.size());
     for (size_t i = 0; i < q.size(); ++i) q_sums[i / kActivationBlock] += q[i];
+    q_tuples.resize(q.size());
+    TransposeTuples(q.data(), x.size(), q_tuples.data());
     for (uint32_t g = 0; g < w.desc.scale_groups; ++g) {
       double f32 = 0;
       double i8 = 0;
@@ -188,7 +316,7 @@ struct PreparedVector {
     return {x.data(), nullptr, nullptr, nullptr, sums_f32.data()};
   }
   PackedActivations ForI8() const {
-    return {nullptr, q.data(), q_scales.data(), q_sums.data(), sums_i8.data()};
+    return {nullptr, q.data(), q_scales.data(), q_sums.data(), sums_i8.data(), q_tuples.data()};
   }
 };
 

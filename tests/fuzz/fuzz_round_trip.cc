@@ -5,8 +5,9 @@
 #include <vector>
 
 #include "ecq/backend/packed_matrix.h"
-#include "ecq/kernels/cpu_target.h"
+#include "ecq/base/cpu_target.h"
 #include "ecq/pack/pack.h"
+#include "ecq/pack/random_window_for_test.h"
 #include "tests/fuzz/fuzz_input.h"
 
 namespace ecq {
@@ -47,6 +48,35 @@ QuantizedTensor DrawTensor(FuzzInput& in) {
   return t;
 }
 
+// Gives the tensor window codes and the levels that they decode to.
+void DrawWindowCodes(FuzzInput& in, QuantizedTensor& t) {
+  t.span_ends.clear();
+  if (t.cols > kWindowGroupCols && in.Byte() % 2 == 0) t.span_ends = {kWindowGroupCols, t.cols};
+  WindowCodes& codes = t.window.emplace();
+  codes.has_memory = in.Byte() % 2 == 0;
+  for (size_t i = 0; i < std::max<size_t>(1, t.span_ends.size()); ++i) {
+    const uint32_t raw_bits = in.Below(4) * 2;
+    WindowTable& table = codes.tables.emplace_back();
+    table.raw_bits = raw_bits == 6 ? kWindowMaxRawBits : raw_bits;
+    table.low_step = raw_bits == 6 ? in.Below(255) : 0;
+    const int max_entry = 127 - static_cast<int>(table.low_step);
+    for (auto& entry : table.entries) {
+      for (int8_t& weight : entry) {
+        weight =
+            static_cast<int8_t>(std::clamp<int>(static_cast<int8_t>(in.Byte()), -127, max_entry));
+      }
+    }
+  }
+  const uint32_t row_tuples = WindowCodes::TuplesPerRow(t.cols);
+  for (size_t i = 0; i < size_t{t.rows} * row_tuples; ++i) {
+    const bool first_span = t.span_ends.empty() || i % row_tuples < kWindowGroupTuples;
+    const uint32_t raw_bits = codes.tables[first_span ? 0 : 1].raw_bits;
+    codes.bytes.push_back(in.Byte());
+    codes.raw.push_back(static_cast<uint8_t>(in.Byte() & ((1u << raw_bits) - 1)));
+  }
+  t.levels = LevelsOfCodes(codes, t.rows, t.cols, t.span_ends);
+}
+
 void CheckTarget(CpuTarget target, const PackedMatrix& matrix,
                  const std::vector<int32_t>& expected) {
   Require(SetActiveCpuTarget(target).ok());
@@ -66,7 +96,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   PackOptions options;
   if (const uint32_t codec = in.Below(3); codec < 2) options.codec = static_cast<CodecId>(codec);
   options.max_prob_bits = kRansMinProbBits + in.Below(7);
-  const QuantizedTensor source = DrawTensor(in);
+  const bool as_window = in.Byte() % 4 == 1;
+  QuantizedTensor source = DrawTensor(in);
+  if (as_window) DrawWindowCodes(in, source);
 
   auto packed = Pack(source, options, one);
   Require(packed.ok());

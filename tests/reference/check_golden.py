@@ -12,11 +12,11 @@ import ecq_ref
 
 
 def check_files(directory):
-    """The integers of every matrix against the manifest. Returns the number of failures."""
+    """Every matrix against the manifest: integers, weights where listed. Returns the failures."""
     expected = {}
     for line in (directory / "manifest.txt").read_text(encoding="ascii").splitlines():
-        file, matrix, sha = line.split()
-        expected.setdefault(file, {})[matrix] = sha
+        file, matrix, *shas = line.split()
+        expected.setdefault(file, {})[matrix] = shas
     # Files that other tools saved again hold the same matrices.
     for path in directory.glob("*-resaved.ecq"):
         expected[path.name] = expected[path.name.replace("-resaved", "")]
@@ -24,7 +24,10 @@ def check_files(directory):
     for name, shas in expected.items():
         ecq = ecq_ref.EcqFile(directory / name)
         hashed &= ecq.check_hashes()
-        found = {matrix: ecq_ref.integers_sha256(ecq.integers(matrix)) for matrix in ecq.records}
+        found = {matrix: [ecq_ref.integers_sha256(ecq.integers(matrix))] for matrix in ecq.records}
+        for matrix, listed in shas.items():
+            if len(listed) > 1:
+                found[matrix].append(ecq_ref.weights_sha256(ecq.weights(matrix)))
         good = found == shas
         failures += not good
         print("ok  " if good else "FAIL", name, f"{len(found)} matrices")

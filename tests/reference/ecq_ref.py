@@ -22,7 +22,7 @@ try:
 except ImportError:
     xxhash = None
 
-READER_VERSION = 1
+READER_VERSION = 2
 DTYPE_BYTES = {"U8": 1, "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4}
 STATE_START = 1 << 16
 
@@ -52,7 +52,7 @@ def parse_json(text):
         raise FormatError("bad header", str(error)) from error
 
 
-# Section 5: symbol tables.
+# Section 5: tables.
 
 
 class Table:
@@ -63,6 +63,21 @@ class Table:
         self.freqs, self.record = freqs, record
         self.cums = [sum(freqs[:i]) for i in range(len(freqs))]
         self.slots = [i for i, freq in enumerate(freqs) for _ in range(freq)]
+
+
+class WindowTable:  # 5.3
+    """128 entries of four levels."""
+
+    def __init__(self, record):
+        check(len(record) == 516, "bad table", "record cut off")
+        _, self.raw_bits, self.low_step, zero = record[:4]
+        check(self.raw_bits in (0, 2, 4, 8) and zero == 0, "bad table", "parameters out of range")
+        check(self.low_step <= (254 if self.raw_bits == 8 else 0), "bad table", "low_step")
+        levels = struct.unpack("512b", record[4:])
+        in_range = min(levels) >= -127 and max(levels) <= 127 - self.low_step
+        check(in_range, "bad table", "level out of range")
+        self.entries = [levels[i : i + 4] for i in range(0, 512, 4)]
+        self.record = bytes(record)
 
 
 def gaussian_freqs(rho, prob_bits, level_min, n):  # 5.2
@@ -87,6 +102,8 @@ def read_table(data, at):
     """The record at data[at:] and the position after it."""
     start = at
     check(at + 4 <= len(data), "bad table", "record cut off")
+    if data[at] == 3:
+        return WindowTable(data[at : at + 516]), at + 516
     kind, prob_bits, level_min, n = struct.unpack_from("<BBbB", data, at)
     at, n = at + 4, n + 1
     check(8 <= prob_bits <= 14 and level_min + n - 1 <= 127, "bad table", "parameters out of range")
@@ -160,6 +177,103 @@ def decode_rans(data, rows, cols, lanes, column_tables):  # 4.2
     rest = words[at:]
     check(at <= len(words) and (rest == () or rest == (0,)), "corrupt", "end of the tile")
     return levels
+
+
+def exchange(w, i, j):
+    w[i], w[j] = w[j], w[i]
+
+
+def negate(w, *places):
+    for j in places:
+        w[j] = -w[j]
+
+
+def window_tuple(table, n, p, raw):  # 4.3
+    """The four levels of a tuple."""
+    w, bits = list(table.entries[n % 128]), table.raw_bits
+    if n & 128:
+        w = w[2:] + w[:2] if bits >= 4 else [-level for level in w]
+    if p & 1:
+        exchange(w, 0, 1)
+    if p & 2:
+        exchange(w, 2, 3)
+    if p & 4 and bits >= 4:
+        exchange(w, 1, 2)
+    elif p & 4:
+        w = w[2:] + w[:2]
+    if p & 8 and bits == 0:
+        negate(w, 0, 1)
+    elif p & 8 and bits == 2:
+        exchange(w, 1, 2)
+    elif p & 8:
+        exchange(w, 0, 2)
+    if bits == 2:
+        if raw & 1:
+            negate(w, 0, 1)
+        if raw & 2:
+            negate(w, 0, 2)
+    elif bits:
+        for j in range(4):
+            w[j] += table.low_step * (bits == 8 and raw >> (4 + j) & 1)
+            if raw >> j & 1:
+                negate(w, j)
+    return w
+
+
+def window_groups(cols, spans):
+    """(first column, table) of every group of 32 columns."""
+    out, begin = [], 0
+    for columns, table in spans:
+        out += [(col, table) for col in range(begin, begin + columns, 32)]
+        begin += columns
+        check(begin % 32 == 0 or begin == cols, "bad layout", "a span ends inside a group")
+    check(begin == cols, "bad layout", "spans")
+    return out
+
+
+def decode_window(data, rows, cols, memory, spans):  # 4.3; spans: (columns, table)
+    levels = [[0] * cols for _ in range(rows)]
+    groups = window_groups(cols, spans)
+    size = rows * sum(8 + table.raw_bits for _, table in groups)
+    check(len(data) == -(-size // 4) * 4, "bad layout", "size of a tile")
+    at = 0
+    for block in cut(rows, 32):
+        a = len(block)
+        for col, table in groups:
+            bits = table.raw_bits
+            lane_bytes = [data[at + 4 * k : at + 4 * k + 4] for k in range(2 * a)]
+            words, word_bytes = data[at + 8 * a : at + (8 + bits) * a], min(bits, 4)
+            at += (8 + bits) * a
+            above = bytes(8)
+            for lane, row in enumerate(block):
+                own = lane_bytes[lane] + lane_bytes[a + lane]
+                starts = [lane * word_bytes, (a + lane) * word_bytes]  # R = 8 has both
+                string = b"".join(words[start : start + word_bytes] for start in starts)[:bits]
+                raw = int.from_bytes(string, "little")
+                for t in range(8):
+                    value = raw >> (t * bits) & ((1 << bits) - 1)
+                    for j, level in enumerate(window_tuple(table, own[t], above[t], value)):
+                        if col + 4 * t + j < cols:
+                            levels[row][col + 4 * t + j] = level
+                above = own if memory else above
+    return levels
+
+
+def encode_window(codes, cols, spans):
+    """codes: for each row the (byte, raw bits) of its tuples, whole groups of 32 columns."""
+    out = b""
+    for block in cut(len(codes), 32):
+        for col, table in window_groups(cols, spans):
+            tuples = [codes[row][col // 4 : col // 4 + 8] for row in block]
+            for half in (0, 4):
+                out += b"".join(bytes(n for n, _ in lane[half : half + 4]) for lane in tuples)
+            bits = table.raw_bits
+            for first in range(0, 8, 4 if bits == 8 else 8):  # the tuples of a word
+                for lane in tuples:
+                    part = enumerate(lane[first : first + (4 if bits == 8 else 8)])
+                    word = sum(raw << (t * bits) for t, (_, raw) in part)
+                    out += word.to_bytes(min(bits, 4), "little")
+    return out + bytes(-len(out) % 4)
 
 
 def encode_raw(levels, lanes, bits, level_min):
@@ -244,6 +358,12 @@ class EcqFile:
         data = self.bytes(name)
         return struct.unpack(f"<{len(data) // struct.calcsize(code)}{code}", data)
 
+    def table(self, number, kind):
+        """Record `number` of ecq.tables, of the kind that the codec takes."""
+        check(number < len(self.tables), "bad table", "table number")
+        check(isinstance(self.tables[number], kind), "bad table", "kind of another codec")
+        return self.tables[number]
+
     def check_hashes(self):
         """False if they cannot be checked here."""
         if xxhash is None:
@@ -273,11 +393,15 @@ class EcqFile:
                 integers += decode_raw(
                     stream, size, cols, lanes, record["bits"], record["level_min"]
                 )
+            elif record["codec"] == "window":
+                check(record["window"] in (8, 12) and lanes == 32, "bad layout", "window or lanes")
+                spans = [(count, self.table(t, WindowTable)) for count, t in record["spans"]]
+                integers += decode_window(stream, size, cols, record["window"] == 12, spans)
             else:
                 check(record["codec"] == "rans", "unsupported codec", record["codec"])
-                spans = record["spans"]
-                check(all(t < len(self.tables) for _, t in spans), "bad table", "table number")
-                column_tables = [self.tables[t] for count, t in spans for _ in range(count)]
+                column_tables = []
+                for count, t in record["spans"]:
+                    column_tables += [self.table(t, Table)] * count
                 check(len(column_tables) == cols, "bad layout", "spans")
                 integers += decode_rans(stream, size, cols, lanes, column_tables)
         fixes = self.values(name + ".ecq_fixes") or ()
@@ -305,13 +429,37 @@ class EcqFile:
                 bias = biases[place(r, c)] * power if biases else 0.0
                 weight = scales[place(r, c)] * power * integer + bias
                 out[r][order[c]] = weight * col_scales[c]
-        return out
+        return [unrotate(row, record["rotation"]) for row in out] if "rotation" in record else out
+
+
+def unrotate(row, block):  # 6.1
+    """The rotation of a row undone: S H row."""
+    good = 2 <= block <= 4096 and block & (block - 1) == 0 and len(row) % block == 0
+    check(good, "bad layout", "rotation")
+    out = []
+    for begin in range(0, len(row), block):
+        values = row[begin : begin + block]
+        for i in range(block):
+            total = sum(-v if (i & j).bit_count() % 2 else v for j, v in enumerate(values))
+            sign = -1 if (begin + i) * 0x9E3779B1 % 2**32 >> 31 else 1
+            out.append(sign * total / block**0.5)
+    return out
 
 
 def integers_sha256(integers):
     sha = hashlib.sha256()
     for row in integers:
         sha.update(struct.pack(f"<{len(row)}i", *row))
+    return sha.hexdigest()
+
+
+def weights_sha256(weights):
+    """Of weights that f32 holds exactly."""
+    sha = hashlib.sha256()
+    for row in weights:
+        data = struct.pack(f"<{len(row)}f", *row)
+        check(struct.unpack(f"<{len(row)}f", data) == tuple(row), "bad layout", "rounded weights")
+        sha.update(data)
     return sha.hexdigest()
 
 

@@ -7,12 +7,14 @@ Every case is encoded, decoded again and compared before it is written. The form
 `#` starts a comment:
 
     case NAME
-    codec rans | raw BITS LEVEL_MIN
+    codec rans | raw BITS LEVEL_MIN | window BITS
     lanes L / blocks_per_tile B / shape ROWS COLUMNS
     table PROB_BITS LEVEL_MIN FREQUENCY...     rans: the tables, numbered from 0
     gaussian RHO                               if the table above is of kind 2
-    record HEX...                              its record
+    record HEX...                              its record, which says all of a window table
     span COLUMNS TABLE
+    tuple HEX...                               window: the bytes of the tuples of one row
+    raw HEX...                                 window: their raw bits
     level NUMBER...                            one line for each row
     tile                                       the codestream of the next tile follows
     bytes HEX...
@@ -56,6 +58,32 @@ def random_levels(rng, rows, spans, tables):
             table = tables[number]
             row += [table.level_min + rng.choice(table.slots) for _ in range(columns)]
         out.append(row)
+    return out
+
+
+def window_table(rng, bits, low_step=0, reach=127):
+    levels = [rng.randrange(-reach, min(reach, 127 - low_step) + 1) for _ in range(512)]
+    return struct.pack("<BBBB512b", 3, bits, low_step, 0, *levels)
+
+
+def random_codes(rng, rows, cols, raw_bits):
+    """raw_bits: (columns, bits) of every span."""
+    bits = [bits for columns, bits in raw_bits for _ in range(-(-columns // 32) * 8)]
+    assert len(bits) == -(-cols // 32) * 8
+    return [[(rng.randrange(256), rng.randrange(1 << b)) for b in bits] for _ in range(rows)]
+
+
+def window_levels(codes, cols, spans, memory):
+    """The levels straight from the codes, without a codestream."""
+    tables = [table for columns, table in spans for _ in range(-(-columns // 4))]
+    out = []
+    for row, own in enumerate(codes):
+        above = codes[row - 1] if memory and row % 32 else [(0, 0)] * len(own)
+        tuples = [
+            ecq_ref.window_tuple(table, n, p, raw)
+            for table, (n, raw), (p, _) in zip(tables, own, above)
+        ]
+        out.append([level for part in tuples for level in part][:cols])
     return out
 
 
@@ -123,6 +151,31 @@ class Writer:
             back = ecq_ref.decode_raw(stream, len(tile), len(tile[0]), lanes, bits, level_min)
             assert back == tile, name
             self.data(stream, f"{len(stream) // 4} words", 32)
+        self.say("end")
+
+    def window(self, name, records, codes, cols, blocks=1, spans=None, memory=True):
+        tables = [ecq_ref.read_table(record, 0)[0] for record in records]
+        spans = spans or [(cols, 0)]
+        of_columns = [(columns, tables[number]) for columns, number in spans]
+        streams, levels = [], []
+        for begin in range(0, len(codes), 32 * blocks):
+            tile = codes[begin : begin + 32 * blocks]
+            streams.append(ecq_ref.encode_window(tile, cols, of_columns))
+            levels += ecq_ref.decode_window(streams[-1], len(tile), cols, memory, of_columns)
+        assert levels == window_levels(codes, cols, of_columns, memory), name
+        self.head(name, f"window {12 if memory else 8}", 32, blocks, levels)
+        for record in records:
+            self.say("table")
+            for i in range(0, len(record), 64):
+                self.say(f"record {hex_bytes(record[i:i + 64])}")
+        for columns, number in spans:
+            self.say(f"span {columns} {number}")
+        for row in codes:
+            self.say("tuple " + hex_bytes(n for n, _ in row))
+            self.say("raw " + hex_bytes(raw for _, raw in row))
+        self.levels(levels)
+        for stream, _ in zip(streams, self.tiles(levels, 32, blocks)):
+            self.data(stream, f"{len(stream)} bytes", 32)
         self.say("end")
 
 
@@ -201,12 +254,31 @@ def write_raw(path):
     out.raw("1-lane", 5, -5, levels[:3], lanes=1, blocks=2)
 
 
+def write_window(path):
+    out = Writer(path, "window: raw bits, memory, ragged rows and columns, spans, tiles.")
+    rng = random.Random(4)
+    for bits in (0, 2, 4, 8):
+        record = window_table(rng, bits, 3 if bits == 8 else 0, 9)
+        codes = random_codes(rng, 33, 32, [(32, bits)])
+        out.window(f"{bits}-bits", [record], codes, 32)
+        out.window(f"{bits}-bits-no-memory", [record], codes[:3], 32, memory=False)
+    record = window_table(rng, 8, 254)
+    out.window("widest-step", [record], random_codes(rng, 2, 32, [(32, 8)]), 32)
+    record = window_table(rng, 2)
+    out.window("1-row-1-column", [record], random_codes(rng, 1, 1, [(1, 2)]), 1)
+    out.window("3-rows-5-columns-padding", [record], random_codes(rng, 3, 5, [(5, 2)]), 5)
+    records = [window_table(rng, 0), window_table(rng, 4, 0, 30)]
+    spans, bits = [(32, 1), (32, 0), (7, 1)], [(32, 4), (32, 0), (7, 4)]
+    out.window("3-spans-2-tiles", records, random_codes(rng, 66, 71, bits), 71, 2, spans)
+
+
 def main(arguments):
     if len(arguments) != 1:
         sys.exit(__doc__)
     for name, write in [
         ("rans_counts", write_counts), ("rans_tables", write_tables),
         ("rans_shapes", write_shapes), ("raw", write_raw),
+        ("window", write_window),
     ]:  # fmt: skip
         write(f"{arguments[0]}/{name}.txt")
 

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "ecq/kernels/cpu_target.h"
+#include "ecq/base/cpu_target.h"
 
 namespace ecq {
 

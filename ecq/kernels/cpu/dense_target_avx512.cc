@@ -1,9 +1,9 @@
 // The AVX-512 build of the dense kernels.
 #include <cstddef>
 
+#include "ecq/base/target_region.h"
 #include "ecq/kernels/cpu/dense_targets.h"
 #include "ecq/kernels/cpu/intrinsics.h"
-#include "ecq/kernels/cpu/target_region.h"
 
 #if defined(__x86_64__)
 ECQ_TARGET_BEGIN_AVX512

@@ -10,6 +10,7 @@ inline U32 SetU32(uint32_t value) { return _mm256_set1_epi32(static_cast<int>(va
 inline U32 LoadU32(const uint8_t* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
+inline void StoreU32(uint8_t* p, U32 v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 inline U32 AndU32(U32 a, U32 b) { return _mm256_and_si256(a, b); }
 inline U32 OrU32(U32 a, U32 b) { return _mm256_or_si256(a, b); }
 inline U32 XorU32(U32 a, U32 b) { return _mm256_xor_si256(a, b); }
@@ -51,13 +52,12 @@ inline constexpr ExpandTable kExpand = [] {
   return table;
 }();
 
-// Lanes below 2^16 are shifted up by a word and take, in lane order, the next words at `next`, which
-// advances past them. Reads 16 bytes.
+// Lanes below 2^16 are shifted up by a word and take, in lane order, the next words at `next`,
+// which advances past them. Reads 16 bytes.
 inline U32 Refill(U32 states, const uint8_t*& next) {
   const U32 needy = _mm256_cmpeq_epi32(_mm256_srli_epi32(states, 16), _mm256_setzero_si256());
   const uint32_t mask = static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(needy)));
-  const U32 words =
-      _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(next)));
+  const U32 words = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(next)));
   // VPERMD looks at the low 3 bits of each index only.
   const U32 ranks = _mm256_srlv_epi32(SetU32(kExpand.nibbles[mask]),
                                       _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
@@ -67,9 +67,7 @@ inline U32 Refill(U32 states, const uint8_t*& next) {
   return _mm256_blendv_epi8(states, refilled, needy);
 }
 
-inline bool AllEqual(U32 a, U32 b) {
-  return _mm256_movemask_epi8(_mm256_cmpeq_epi32(a, b)) == -1;
-}
+inline bool AllEqual(U32 a, U32 b) { return _mm256_movemask_epi8(_mm256_cmpeq_epi32(a, b)) == -1; }
 
 // The lowest byte of each lane, a two's complement number, as f32.
 inline F32 LowByteToF32(U32 v) {

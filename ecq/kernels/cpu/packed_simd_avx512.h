@@ -8,6 +8,7 @@ using U32 = __m512i;  // kLanes lanes of 32 bits, also where they hold signed nu
 
 inline U32 SetU32(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
 inline U32 LoadU32(const uint8_t* p) { return _mm512_loadu_si512(p); }
+inline void StoreU32(uint8_t* p, U32 v) { _mm512_storeu_si512(p, v); }
 inline U32 AndU32(U32 a, U32 b) { return _mm512_and_si512(a, b); }
 inline U32 OrU32(U32 a, U32 b) { return _mm512_or_si512(a, b); }
 inline U32 XorU32(U32 a, U32 b) { return _mm512_xor_si512(a, b); }
@@ -32,11 +33,12 @@ inline U32 Gather(const uint32_t* table, U32 index) {
   return _mm512_i32gather_epi32(index, table, sizeof(uint32_t));
 }
 
-// Lanes below 2^16 are shifted up by a word and take, in lane order, the next words at `next`, which
-// advances past them. Reads 32 bytes.
+// Lanes below 2^16 are shifted up by a word and take, in lane order, the next words at `next`,
+// which advances past them. Reads 32 bytes.
 inline U32 Refill(U32 states, const uint8_t*& next) {
   const __mmask16 needy = _mm512_cmplt_epu32_mask(states, SetU32(kRansLowerBound));
-  const U32 words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(next)));
+  const U32 words =
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(next)));
   const U32 spread = _mm512_maskz_expand_epi32(needy, words);
   next += sizeof(uint16_t) * static_cast<uint32_t>(_mm_popcnt_u32(needy));
   return _mm512_mask_or_epi32(states, needy, _mm512_slli_epi32(states, 16), spread);

@@ -4,16 +4,17 @@
 #include <cstdint>
 
 #include "ecq/base/bytes.h"
+#include "ecq/base/target_region.h"
 #include "ecq/kernels/activations.h"
 #include "ecq/kernels/cpu/intrinsics.h"
 #include "ecq/kernels/cpu/packed_targets.h"
-#include "ecq/kernels/cpu/target_region.h"
 #include "ecq/kernels/reference/packed.h"
 
 #if defined(__x86_64__)
 ECQ_TARGET_BEGIN_AVX2
 #include "ecq/kernels/cpu/dense_simd_avx2.h"
 #include "ecq/kernels/cpu/packed_simd_avx2.h"
+#include "ecq/kernels/cpu/window_simd_avx2.h"
 #define ECQ_TARGET avx2
 #include "ecq/kernels/cpu/packed_kernels-inl.h"
 #undef ECQ_TARGET

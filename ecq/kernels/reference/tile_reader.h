@@ -109,6 +109,70 @@ class RawTileReader {
   uint32_t col_ = 0;
 };
 
+class WindowTileReader {
+ public:
+  WindowTileReader(const PackedView& w, uint32_t tile)
+      : w_(w), begin_(w.TileBegin(tile)), end_(w.TileEnd(tile)), next_group_(begin_) {}
+
+  void BeginBlock(uint32_t active) { active_ = active; }
+  void BeginSpan(uint32_t span) { table_ = &w_.windows[span]; }
+  void BeginColumn(uint32_t col) {
+    if (col % kWindowGroupCols == 0) {  // spans begin with a group
+      group_ = next_group_;
+      next_group_ += size_t{active_} * WindowGroupLaneBytes(table_->raw_bits);
+    }
+    weight_ = col % kTupleCols;
+    if (weight_ == 0) DecodeTuples(col % kWindowGroupCols / kTupleCols);
+  }
+
+  int32_t Next(uint32_t lane) { return WeightOf(tuples_[lane], weight_); }
+
+  void EndColumn(uint32_t /*active*/) {}
+  // Tiles are multiples of 4 bytes.
+  bool EndedWell() const {
+    return end_ - begin_ == static_cast<ptrdiff_t>(AlignUp(
+                                static_cast<uint64_t>(next_group_ - begin_), sizeof(uint32_t)));
+  }
+
+ private:
+  // Tuple `index` of the group, of all lanes.
+  void DecodeTuples(uint32_t index) {
+    const uint8_t* const half = group_ + size_t{index / 4 * active_} * 4 + index % 4;
+    uint32_t above = 0;
+    for (uint32_t lane = 0; lane < active_; ++lane) {
+      const uint32_t n = half[lane * 4];
+      WindowTuple tuple{0};
+      for (uint32_t j = 0; j < kTupleCols; ++j) {
+        // From offset binary to two's complement.
+        tuple.bytes |= (table_->planes[j][n % kWindowEntries] ^ 0x80u) << 8 * j;
+      }
+      tuple = TurnEntry(tuple, n, above, table_->raw_bits);
+      tuples_[lane] = ApplyRawBits(tuple, RawBits(index, lane), table_->raw_bits, table_->low_step);
+      if (w_.desc.has_memory) above = n;
+    }
+  }
+  uint32_t RawBits(uint32_t index, uint32_t lane) const {
+    const uint32_t bits = table_->raw_bits;
+    if (bits == 0) return 0;
+    const uint32_t bit = index * bits;
+    const uint32_t word_bytes = WindowRawWordBytes(bits);
+    const uint8_t* const words = group_ + size_t{active_} * kWindowGroupTuples;
+    const uint8_t* const word = words + size_t{bit / 32 * active_ + lane} * word_bytes;
+    const uint32_t value = word_bytes == 2 ? LoadLe<uint16_t>(word) : LoadLe<uint32_t>(word);
+    return value >> bit % 32 & ((1u << bits) - 1);
+  }
+
+  const PackedView& w_;
+  const WindowPlanes* table_ = nullptr;
+  const uint8_t* begin_;
+  const uint8_t* end_;
+  const uint8_t* next_group_;
+  const uint8_t* group_ = nullptr;
+  uint32_t active_ = 0;
+  uint32_t weight_ = 0;  // of the current column in its tuples
+  std::array<WindowTuple, kMaxLanes> tuples_{};
+};
+
 // Calls fn(row, col, level) for every weight of the tile, in coding order.
 template <typename Reader, typename Fn>
 bool ReadTileWith(const PackedView& w, uint32_t tile, Fn&& fn) {
@@ -131,8 +195,15 @@ bool ReadTileWith(const PackedView& w, uint32_t tile, Fn&& fn) {
 
 template <typename Fn>
 bool ReadTile(const PackedView& w, uint32_t tile, Fn&& fn) {
-  return w.desc.codec == CodecId::kRans ? ReadTileWith<RansTileReader>(w, tile, fn)
-                                        : ReadTileWith<RawTileReader>(w, tile, fn);
+  switch (w.desc.codec) {
+    case CodecId::kRaw:
+      return ReadTileWith<RawTileReader>(w, tile, fn);
+    case CodecId::kRans:
+      return ReadTileWith<RansTileReader>(w, tile, fn);
+    case CodecId::kWindow:
+      return ReadTileWith<WindowTileReader>(w, tile, fn);
+  }
+  return false;
 }
 
 }  // namespace ecq::reference

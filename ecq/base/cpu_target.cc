@@ -1,5 +1,5 @@
 // Detection of instruction sets and the process-wide choice of one.
-#include "ecq/kernels/cpu_target.h"
+#include "ecq/base/cpu_target.h"
 
 #include <fmt/format.h>
 
