@@ -18,7 +18,7 @@ std::vector<SourceTensor> Tensors() {
           {"model.norm.weight", {32}, "F32", 128}};
 }
 
-TEST(TensorRules, SayWhatToDo) {
+TEST(TensorRules, ErrorsNameTheRemedy) {
   const std::vector<std::pair<std::string, MatrixRule>> cases{
       {"keep", {true, {}, "", ""}},
       {"bpw:5", {false, 5.0, "", ""}},

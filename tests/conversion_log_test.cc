@@ -119,7 +119,7 @@ TEST_F(ConversionLogTest, CompleteLogsOnly) {
   EXPECT_EQ(log.Append("b.weight", MakeMatrix(24, 40), 0).error().code, ErrorCode::kAlreadyExists);
 }
 
-TEST_F(ConversionLogTest, ErrorsSayWhatToDo) {
+TEST_F(ConversionLogTest, ErrorsNameTheRemedy) {
   const fs::path part = directory_ / "m.ecq.part";
   {
     ConversionLog log = Resume();

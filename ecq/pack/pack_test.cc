@@ -13,18 +13,11 @@
 #include "ecq/base/bytes.h"
 #include "ecq/base/rng.h"
 #include "ecq/codec/rans_encoder.h"
+#include "ecq/pack/must_pack_for_test.h"
 #include "ecq/pack/random_tensor_for_test.h"
 
 namespace ecq {
 namespace {
-
-PackedTensor MustPack(const QuantizedTensor& tensor, const PackOptions& options = {},
-                      size_t threads = 1) {
-  ThreadPool pool(threads);
-  auto packed = Pack(tensor, options, pool);
-  EXPECT_TRUE(packed.ok()) << packed.error().message;
-  return std::move(packed).value();
-}
 
 QuantizedTensor Gaussian(uint64_t seed, uint32_t rows, uint32_t cols, double sigma) {
   Rng rng(seed);

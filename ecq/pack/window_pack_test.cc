@@ -6,20 +6,13 @@
 #include <string>
 
 #include "ecq/base/bytes.h"
+#include "ecq/pack/must_pack_for_test.h"
 #include "ecq/pack/pack.h"
 #include "ecq/pack/random_window_for_test.h"
 #include "ecq/pack/window_encoder.h"
 
 namespace ecq {
 namespace {
-
-PackedTensor MustPack(const QuantizedTensor& tensor, const PackOptions& options = {},
-                      size_t threads = 1) {
-  ThreadPool pool(threads);
-  auto packed = Pack(tensor, options, pool);
-  EXPECT_TRUE(packed.ok()) << packed.error().message;
-  return std::move(packed).value();
-}
 
 QuantizedTensor MixedTensor(uint32_t rows, uint32_t cols, bool has_memory = true) {
   Rng rng(rows * 7919 + cols);

@@ -6,6 +6,7 @@
 
 #include "ecq/base/cpu_target.h"
 #include "ecq/pack/pack.h"
+#include "tests/differential/on_cpu_target.h"
 #include "tests/differential/packed_test_util.h"
 
 namespace ecq {
@@ -13,19 +14,8 @@ namespace {
 
 constexpr double kUnit = 0x1p-24;
 
-class PackedMatrixTest : public testing::TestWithParam<CpuTarget> {
+class PackedMatrixTest : public OnCpuTarget {
  protected:
-  void SetUp() override {
-    if (!CpuTargetSupported(GetParam())) GTEST_SKIP() << "not supported by this machine";
-    before_ = ActiveCpuTarget();
-    ASSERT_TRUE(SetActiveCpuTarget(GetParam()).ok());
-  }
-  void TearDown() override {
-    if (before_) {
-      EXPECT_TRUE(SetActiveCpuTarget(*before_).ok());
-    }
-  }
-
   PackedMatrix Coded(const QuantizedTensor& source, const PackOptions& options = {}) {
     auto packed = Pack(source, options, pool_);
     EXPECT_TRUE(packed.ok()) << packed.error().message;
@@ -33,7 +23,6 @@ class PackedMatrixTest : public testing::TestWithParam<CpuTarget> {
   }
 
   ThreadPool pool_{3};
-  std::optional<CpuTarget> before_;
 };
 
 struct Case {

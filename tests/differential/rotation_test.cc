@@ -7,6 +7,7 @@
 #include "ecq/base/cpu_target.h"
 #include "ecq/base/hadamard.h"
 #include "ecq/pack/pack.h"
+#include "tests/differential/on_cpu_target.h"
 #include "tests/differential/packed_test_util.h"
 
 namespace ecq {
@@ -60,19 +61,8 @@ struct Coded {
   PackedTensor packed;
 };
 
-class RotationTest : public testing::TestWithParam<CpuTarget> {
+class RotationTest : public OnCpuTarget {
  protected:
-  void SetUp() override {
-    if (!CpuTargetSupported(GetParam())) GTEST_SKIP() << "not supported by this machine";
-    before_ = ActiveCpuTarget();
-    ASSERT_TRUE(SetActiveCpuTarget(GetParam()).ok());
-  }
-  void TearDown() override {
-    if (before_) {
-      EXPECT_TRUE(SetActiveCpuTarget(*before_).ok());
-    }
-  }
-
   Coded Rans(const char* name, RandomTensorOptions options, uint32_t rotation) {
     QuantizedTensor source = RandomTensor(rng_, options);
     source.rotation = rotation;
@@ -121,7 +111,6 @@ class RotationTest : public testing::TestWithParam<CpuTarget> {
 
   Rng rng_{71};
   ThreadPool pool_{3};
-  std::optional<CpuTarget> before_;
 };
 
 TEST_P(RotationTest, RowsAreRotatedBack) {
