@@ -83,11 +83,15 @@ void Register(const std::string& name, std::shared_ptr<const Matrix> matrix) {
 void RegisterAll() {
   ThreadPool pool(DefaultThreadCount());
   for (const Size& size : kSizes) {
-    const auto name = [&](const char* what) { return std::string(size.name) + "/" + what; };
+    const auto name = [&](std::string_view what) {
+      return std::string(size.name) + "/" + std::string(what);
+    };
     for (const double rate : kRates) {
       const QuantizedTensor tensor = GaussianTensor(size.rows, size.cols, rate, pool);
-      Register(name("rans-") + std::to_string(static_cast<int>(rate)),
-               std::make_shared<PackedMatrix>(PackAs(tensor, CodecId::kRans, pool)));
+      for (const CodecId codec : {CodecId::kRans, CodecId::kRans16}) {
+        Register(name(GetCodec(codec).name) + "-" + std::to_string(static_cast<int>(rate)),
+                 std::make_shared<PackedMatrix>(PackAs(tensor, codec, pool)));
+      }
     }
     for (const WindowRate& rate : kWindowRates) {
       for (const bool has_memory : {false, true}) {

@@ -35,6 +35,7 @@ struct GoldenCase {
   std::string codec;
   uint32_t raw_bits = 0;
   int32_t raw_level_min = 0;
+  uint32_t low_bits = 0;
   uint32_t window_bits = 0;
   uint32_t lanes = 0;
   uint32_t blocks_per_tile = 0;
@@ -62,6 +63,7 @@ bool ReadField(const std::string& keyword, std::istream& line, GoldenCase& c) {
   if (keyword == "codec") {
     line >> c.codec;
     if (c.codec == "raw") line >> c.raw_bits >> c.raw_level_min;
+    if (c.codec == "rans16") line >> c.low_bits;
     if (c.codec == "window") line >> c.window_bits;
   } else if (keyword == "lanes") {
     line >> c.lanes;
@@ -166,6 +168,7 @@ PackedTensor MakeMatrix(const GoldenCase& c) {
   desc.raw_bits = c.raw_bits;
   desc.raw_level_min = c.raw_level_min;
   desc.has_memory = c.window_bits == 12;
+  desc.low_bits = c.low_bits;
   desc.scale_groups = 1;
   desc.group_size = c.cols;
   matrix.spans = c.spans;
@@ -174,7 +177,8 @@ PackedTensor MakeMatrix(const GoldenCase& c) {
   for (size_t i = 0; i < c.spans.size(); ++i) {
     const GoldenTable& table = c.tables.at(c.spans[i].table);
     matrix.spans[i].table = static_cast<uint32_t>(i);
-    if (desc.codec == CodecId::kRans) matrix.tables.push_back(MakeTable(table));
+    if (desc.codec == CodecId::kRans || desc.codec == CodecId::kRans16)
+      matrix.tables.push_back(MakeTable(table));
     if (desc.codec == CodecId::kWindow) matrix.windows.push_back(MakeWindowTable(table));
   }
   auto storage = std::make_shared<PackedTensor::Storage>();
@@ -212,6 +216,7 @@ void ExpectEncodersGiveTheBytes(const GoldenCase& c, const PackedTensor& matrix)
   plan.codec = matrix.desc.codec;
   plan.raw_bits = c.raw_bits;
   plan.raw_level_min = c.raw_level_min;
+  plan.low_bits = c.low_bits;
   plan.tables = matrix.tables;
   const auto encoder = GetCodec(plan.codec).make_encoder(plan, matrix.spans, c.lanes);
   for (uint32_t tile = 0; tile < c.tiles.size(); ++tile) {
@@ -260,7 +265,7 @@ TEST_P(GoldenCodecTest, LevelsAndBytesBelongTogether) {
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenCodecTest,
                          testing::Values("rans_counts.txt", "rans_tables.txt", "rans_shapes.txt",
-                                         "raw.txt", "window.txt"),
+                                         "rans16.txt", "raw.txt", "window.txt"),
                          [](const auto& param) {
                            const std::string file = param.param;
                            return file.substr(0, file.find('.'));

@@ -28,7 +28,7 @@ struct Recipe {
   uint32_t cols;
   uint32_t lanes;
   uint32_t blocks_per_tile;
-  uint32_t raw_bits = 0;  // 0: rans
+  uint32_t raw_bits = 0;  // 0: rans or rans16
   int32_t raw_level_min = 0;
   std::vector<ColumnSpan> spans = {};  // rans: with a table each
   std::vector<FrequencyTable> tables = {};
@@ -40,11 +40,13 @@ struct Recipe {
   bool columns = false;  // column scales and order
   uint32_t rotation = 0;
   std::vector<int8_t> levels = {};         // drawn at random if empty
+  std::optional<uint32_t> low_bits = {};   // if so, rans16
   std::optional<WindowCodes> window = {};  // if so, `levels` are what it decodes to
 
   CodecId codec() const {
     if (window) return CodecId::kWindow;
-    return raw_bits > 0 ? CodecId::kRaw : CodecId::kRans;
+    if (raw_bits > 0) return CodecId::kRaw;
+    return low_bits ? CodecId::kRans16 : CodecId::kRans;
   }
 };
 
@@ -68,6 +70,11 @@ std::vector<int8_t> DrawLevels(const Recipe& recipe, Rng& rng) {
       for (uint32_t col = span.begin; col < span.end; ++col) {
         levels[size_t{row} * recipe.cols + col] =
             static_cast<int8_t>(slots[rng.Below(slots.size())].level);
+        if (recipe.low_bits) {
+          int8_t& level = levels[size_t{row} * recipe.cols + col];
+          level = static_cast<int8_t>(level * (1 << *recipe.low_bits) +
+                                      static_cast<int32_t>(rng.Below(1u << *recipe.low_bits)));
+        }
       }
     }
   }
@@ -91,6 +98,7 @@ PackedDesc DescOf(const Recipe& recipe) {
   desc.raw_bits = recipe.raw_bits;
   desc.raw_level_min = recipe.raw_level_min;
   desc.has_memory = recipe.window && recipe.window->has_memory;
+  desc.low_bits = recipe.low_bits.value_or(0);
   const bool group = recipe.scale_kind == ScaleKind::kGroup;
   desc.group_size = group ? recipe.group_size : recipe.cols;
   desc.scale_groups = static_cast<uint32_t>(DivideRoundUp(recipe.cols, desc.group_size));
@@ -106,6 +114,7 @@ void EncodeTiles(const Recipe& recipe, const std::vector<int8_t>& levels,
   plan.codec = desc.codec;
   plan.raw_bits = desc.raw_bits;
   plan.raw_level_min = desc.raw_level_min;
+  plan.low_bits = desc.low_bits;
   plan.tables = packed.tables;
   std::unique_ptr<TileEncoder> encoder;
   if (!recipe.window) {
@@ -149,7 +158,7 @@ GoldenMatrix Make(const Recipe& recipe, uint64_t seed) {
   if (packed.spans.empty()) packed.spans.push_back({0, recipe.cols, 0, 0});
   packed.desc.num_spans = static_cast<uint32_t>(packed.spans.size());
   if (recipe.window) packed.windows = recipe.window->tables;
-  if (recipe.codec() == CodecId::kRans) {
+  if (!recipe.tables.empty()) {
     for (ColumnSpan& span : packed.spans) {
       packed.tables.push_back(recipe.tables[span.table]);
       span.prob_bits = packed.tables.back().prob_bits();
@@ -304,6 +313,22 @@ GoldenModel Window() {
            Make(rotated, 15), Make(rotated_rans, 16)}};
 }
 
+GoldenModel Rans16() {
+  const uint64_t counts[] = {3, 241, 12};
+  Recipe lanes32{
+      .name = "lanes32.weight", .rows = 75, .cols = 70, .lanes = 32, .blocks_per_tile = 2};
+  lanes32.spans = {{0, 32, 0, 0}, {32, 70, 1, 0}};
+  lanes32.tables = {Gaussian(3'900'000'000u, 12, 8), *FrequencyTable::FromCounts(counts, -1, 8)};
+  lanes32.fixes = {{0, 0, 1000}, {74, 69, -3}};
+  lanes32.columns = true;
+  lanes32.low_bits = 0;
+  Recipe lane1{.name = "lane1.weight", .rows = 3, .cols = 9, .lanes = 1, .blocks_per_tile = 2};
+  lane1.spans = {{0, 9, 0, 0}};
+  lane1.tables = {Gaussian(3'000'000'000u, 3, 8)};
+  lane1.low_bits = 2;
+  return {"rans16.ecq", {Make(lanes32, 17), Make(lane1, 18)}};
+}
+
 }  // namespace
 
 Result<std::string> WeightsSha256(const PackedTensor& matrix) {
@@ -317,7 +342,7 @@ Result<std::string> WeightsSha256(const PackedTensor& matrix) {
 }
 
 std::vector<GoldenModel> GoldenModels() {
-  return {Example(), Raw(), Rans(), Groups(), Columns(), Window()};
+  return {Example(), Raw(), Rans(), Groups(), Columns(), Window(), Rans16()};
 }
 
 Status WriteGoldenModel(const GoldenModel& model, const std::filesystem::path& path) {

@@ -10,6 +10,7 @@
 
 #include "ecq/base/hadamard.h"
 #include "ecq/base/half.h"
+#include "ecq/codec/rans16_table.h"
 #include "ecq/kernels/activations.h"
 #include "ecq/kernels/cpu/dense_gemm.h"
 #include "ecq/kernels/packed_kernels.h"
@@ -17,8 +18,9 @@
 namespace ecq {
 namespace {
 
-// Tiles of one GEMV task; two are decoded side by side.
+// Tiles of one GEMV task, which are decoded side by side.
 constexpr uint32_t kGemvTaskTiles = 2;
+constexpr uint32_t kRans16TaskTiles = 8;
 // Dequantized weights of one GEMM task: a part of the last-level cache. Fewer rows would make BLAS
 // pack x too often, more would not add anything.
 constexpr uint64_t kGemmTaskBytes = 2 << 20;
@@ -41,6 +43,27 @@ WindowPlanes PlanesOf(const WindowTable& table) {
     }
   }
   return planes;
+}
+
+// The threshold of a bucket leaves the choice to the numbers of its two symbols where a slot's
+// place equals its upper 3 bits (Rans16Lookup): the slot s = place << 5 | b is larger if b > other.
+// A bucket without own slots has b > other, since symbols are numbered from 0; so the threshold is
+// never negative.
+Rans16Lookup LookupOf(const Rans16Table& table) {
+  constexpr uint32_t kOffset = 128;
+  constexpr uint32_t kNever = 0xff;
+  Rans16Lookup lookup;
+  for (uint32_t b = 0; b < kRans16MaxSymbols; ++b) {
+    const Rans16Bucket& bucket = table.buckets[b];
+    const uint32_t place = bucket.own - (b > bucket.other ? 0u : 1u);
+    const uint32_t threshold =
+        bucket.own == kRans16BucketSlots ? kNever : place << 5 | bucket.other;
+    const uint32_t weight = (kOffset + static_cast<uint32_t>(table.levels[b])) & 0xff;
+    lookup.buckets[b] = static_cast<uint16_t>(bucket.other_bias << 8 | threshold);
+    lookup.even[b] = static_cast<uint16_t>(table.freqs[b] << 8 | weight);
+    lookup.odd[b] = static_cast<uint16_t>(weight << 8 | table.freqs[b]);
+  }
+  return lookup;
 }
 
 // Scratch of one thread, reused from product to product.
@@ -96,19 +119,22 @@ PackedActivations Prepare(const PackedView& w, ActivationMode mode, const float*
 
 PackedMatrix::PackedMatrix(PackedTensor tensor) : tensor_(std::move(tensor)) {
   const PackedDesc& desc = tensor_.desc;
+  const bool is_rans16 = desc.codec == CodecId::kRans16;
+  lookups_.reserve(tensor_.tables.size());
   for (const FrequencyTable& table : tensor_.tables) {
     std::vector<uint32_t>& fused = fused_slots_.emplace_back();
     std::vector<uint64_t>& wide = wide_slots_.emplace_back();
     const bool fits = table.prob_bits() <= kRansMaxFusedProbBits;
-    for (const RansSlot& slot : table.Slots()) {
+    for (const RansSlot& slot : is_rans16 ? ArrangeRans16(table, desc.low_bits).Slots() : table.Slots()) {
       if (fits) {
         fused.push_back(PackSlot32(slot));
       } else {
         wide.push_back(PackSlot64(slot));
       }
     }
-    slot_tables_.push_back(
-        {table.prob_bits(), fits ? fused.data() : nullptr, fits ? nullptr : wide.data()});
+    if (is_rans16) lookups_.push_back(LookupOf(ArrangeRans16(table, desc.low_bits)));
+    slot_tables_.push_back({table.prob_bits(), fits ? fused.data() : nullptr,
+                            fits ? nullptr : wide.data(), is_rans16 ? &lookups_.back() : nullptr});
   }
   for (const WindowTable& table : tensor_.windows) window_planes_.push_back(PlanesOf(table));
   const size_t num_scales = size_t{desc.rows} * desc.scale_groups;
@@ -180,10 +206,15 @@ void PackedMatrix::Gemv(ThreadPool& pool, ActivationMode mode, const float* x, f
   const PackedKernels& kernels = PackedKernelsFor(ActiveCpuTarget());
   const auto gemv = mode == ActivationMode::kI8 ? kernels.gemv_i8 : kernels.gemv_f32;
   const uint32_t num_tiles = tensor_.desc.num_tiles;
+  // All threads get some, though eight side by side would be decoded at less cost.
+  const uint32_t share = static_cast<uint32_t>(DivideRoundUp(num_tiles, pool.num_threads()));
+  const uint32_t task_tiles = tensor_.desc.codec == CodecId::kRans16
+                                  ? std::clamp(share, kGemvTaskTiles, kRans16TaskTiles)
+                                  : kGemvTaskTiles;
   std::atomic<bool> all_well{true};
-  pool.Run(DivideRoundUp(num_tiles, kGemvTaskTiles), [&](size_t task, size_t /*worker*/) {
-    const uint32_t begin = static_cast<uint32_t>(task) * kGemvTaskTiles;
-    const uint32_t end = std::min(num_tiles, begin + kGemvTaskTiles);
+  pool.Run(DivideRoundUp(num_tiles, task_tiles), [&](size_t task, size_t /*worker*/) {
+    const uint32_t begin = static_cast<uint32_t>(task) * task_tiles;
+    const uint32_t end = std::min(num_tiles, begin + task_tiles);
     if (!gemv(view_, begin, end, prepared, y)) all_well.store(false, std::memory_order_relaxed);
   });
   // Fixes meet the same activations as the levels do.

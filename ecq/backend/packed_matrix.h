@@ -47,6 +47,7 @@ class PackedMatrix final : public Matrix {
   PackedTensor tensor_;
   std::vector<std::vector<uint32_t>> fused_slots_;
   std::vector<std::vector<uint64_t>> wide_slots_;
+  std::vector<Rans16Lookup> lookups_;
   std::vector<SlotTable> slot_tables_;
   std::vector<WindowPlanes> window_planes_;
   AlignedBuffer<float> scales_;

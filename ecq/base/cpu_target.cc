@@ -37,7 +37,8 @@ bool CpuTargetSupported(CpuTarget target) {
     case CpuTarget::kAvx512:
       return CpuTargetSupported(CpuTarget::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-             __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
+             __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+             __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("popcnt");
 #endif
     default:
       return false;

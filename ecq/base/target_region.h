@@ -20,4 +20,4 @@
 
 #define ECQ_TARGET_BEGIN_AVX2 ECQ_TARGET_BEGIN("avx2,fma")
 #define ECQ_TARGET_BEGIN_AVX512 \
-  ECQ_TARGET_BEGIN("avx2,fma,avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni")
+  ECQ_TARGET_BEGIN("avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512vnni")

@@ -5,8 +5,10 @@
 #include <numeric>
 #include <string>
 
+#include "ecq/codec/rans16_encoder.h"
 #include "ecq/codec/rans_encoder.h"
 #include "ecq/codec/raw_encoder.h"
+#include "ecq/portable/rans16.h"
 
 namespace ecq {
 
@@ -24,10 +26,15 @@ double Histogram::EntropyBits() const {
 }
 
 std::span<const Codec> AllCodecs() {
+  constexpr uint32_t kAnyLevels = Histogram::kNumLevels;
   static constexpr Codec kCodecs[] = {
-      {CodecId::kRaw, "raw", PlanRaw, RawTileOverheadBytes, MakeRawEncoder},
-      {CodecId::kRans, "rans", PlanRans, RansTileOverheadBytes, MakeRansEncoder},
-      {CodecId::kWindow, "window", nullptr, nullptr, nullptr},
+      {CodecId::kRaw, "raw", kRansMaxProbBits, kAnyLevels, 0, PlanRaw, RawTileOverheadBytes,
+       MakeRawEncoder},
+      {CodecId::kRans, "rans", kRansMaxProbBits, kAnyLevels, 0, PlanRans, RansTileOverheadBytes,
+       MakeRansEncoder},
+      {CodecId::kWindow, "window", 0, 0, 0, nullptr, nullptr, nullptr},
+      {CodecId::kRans16, "rans16", kRans16ProbBits, kRans16MaxSymbols, kRans16MaxLowBits,
+       PlanRans16, Rans16TileOverheadBytes, MakeRans16Encoder},
   };
   return kCodecs;
 }

@@ -48,8 +48,9 @@ struct CodecPlan {
   CodecId codec = CodecId::kRaw;
   uint32_t raw_bits = 0;
   int32_t raw_level_min = 0;
-  std::vector<FrequencyTable> tables;  // rans: one for each column span
-  double payload_bits = 0;             // estimate for the symbols alone, without tile overhead
+  uint32_t low_bits = 0;               // rans16
+  std::vector<FrequencyTable> tables;  // rans, rans16: one for each column span
+  double payload_bits = 0;  // estimate for the symbols alone, without low bits and tile overhead
 };
 
 // Encodes the tiles of one matrix. Holds derived tables and scratch; not thread-safe.
@@ -65,10 +66,13 @@ class TileEncoder {
 // can plan: Pack() stores what it gets.
 struct Codec {
   CodecId id;
-  std::string_view name;  // as in the file and on the command line
+  std::string_view name;   // as in the file and on the command line
+  uint32_t max_prob_bits;  // of its tables, and the price of a rare level where it has none
+  uint32_t max_levels;     // that may occur in a column span, without their low bits
+  uint32_t max_low_bits;   // raw bits that may be split off every level
 
-  // Chooses parameters for columns whose histograms are given, one for each span. A codec that
-  // cannot code these levels, or not within max_prob_bits, returns nothing.
+  // Chooses parameters for columns whose histograms are given, one for each span (of levels without
+  // low bits). A codec that cannot code these levels, or not within max_prob_bits, returns nothing.
   std::optional<CodecPlan> (*plan)(std::span<const Histogram> spans, uint32_t max_prob_bits);
   // Bytes one tile costs beyond its symbols.
   uint64_t (*tile_overhead_bytes)(uint32_t lanes);

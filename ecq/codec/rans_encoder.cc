@@ -127,13 +127,17 @@ std::optional<FrequencyTable> FitGaussian(const Histogram& h, int32_t low, int32
   return std::move(table).value();
 }
 
-std::optional<FrequencyTable> BestTable(const Histogram& h, uint32_t max_prob_bits,
-                                        double* best_bits) {
+}  // namespace
+
+std::optional<FrequencyTable> CheapestTable(const Histogram& h, uint32_t max_prob_bits,
+                                            bool (*fits)(const FrequencyTable& table),
+                                            double* best_bits) {
+  if (h.Total() == 0) return std::nullopt;
   std::optional<FrequencyTable> best;
   *best_bits = 0;
   double best_total = 0;
   const auto consider = [&](std::optional<FrequencyTable> table) {
-    if (!table) return;
+    if (!table || !fits(*table)) return;
     const double bits = table->CrossEntropyBits(h.counts, Histogram::kMinLevel);
     const double total = bits + 8.0 * static_cast<double>(table->SerializedBytes());
     if (!std::isfinite(bits) || (best && total >= best_total)) return;
@@ -153,15 +157,13 @@ std::optional<FrequencyTable> BestTable(const Histogram& h, uint32_t max_prob_bi
   return best;
 }
 
-}  // namespace
-
 std::optional<CodecPlan> PlanRans(std::span<const Histogram> spans, uint32_t max_prob_bits) {
   CodecPlan plan;
   plan.codec = CodecId::kRans;
+  const auto any_fits = [](const FrequencyTable&) { return true; };
   for (const Histogram& h : spans) {
-    if (h.Total() == 0) return std::nullopt;
     double bits;
-    std::optional<FrequencyTable> table = BestTable(h, max_prob_bits, &bits);
+    std::optional<FrequencyTable> table = CheapestTable(h, max_prob_bits, any_fits, &bits);
     if (!table) return std::nullopt;
     plan.tables.push_back(*std::move(table));
     plan.payload_bits += bits;

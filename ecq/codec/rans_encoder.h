@@ -9,8 +9,14 @@
 
 namespace ecq {
 
-// Chooses for each span the table that costs fewest bytes in all: stored frequencies or a Gaussian,
-// with 8 to max_prob_bits bits of precision.
+// The table that costs fewest bytes in all for levels that occur as `histogram` says, among those
+// that fit: stored frequencies or a Gaussian, with 8 to max_prob_bits bits of precision. `bits`: of
+// the levels alone. Nothing if none fits, or nothing occurs.
+std::optional<FrequencyTable> CheapestTable(const Histogram& histogram, uint32_t max_prob_bits,
+                                            bool (*fits)(const FrequencyTable& table),
+                                            double* bits);
+
+// Chooses for each span the cheapest table, of at most max_prob_bits bits.
 std::optional<CodecPlan> PlanRans(std::span<const Histogram> spans, uint32_t max_prob_bits);
 
 // A 32-bit state per lane, and up to 2 bytes that align the next tile.

@@ -16,7 +16,9 @@
 #include "ecq/base/rng.h"
 #include "ecq/format/ecq_reader.h"
 #include "ecq/format/ecq_writer.h"
+#include "ecq/pack/must_pack_for_test.h"
 #include "ecq/pack/pack.h"
+#include "ecq/pack/random_tensor_for_test.h"
 #include "ecq/pack/random_window_for_test.h"
 #include "ecq/tensor/safetensors.h"
 
@@ -42,7 +44,7 @@ PackedTensor MakeMatrix(uint32_t rows, uint32_t cols, double sigma, uint64_t see
   }
   tensor.scales.assign(rows, 0x3c00);
   ThreadPool pool(1);
-  auto packed = Pack(tensor, {}, pool);
+  auto packed = Pack(tensor, {CodecId::kRans}, pool);
   EXPECT_TRUE(packed.ok()) << packed.error().message;
   return std::move(packed).value();
 }
@@ -214,6 +216,9 @@ TEST_F(EcqFileTest, OnlyFilesWithWindowNeedTheirVersion) {
   EXPECT_NE(old.find(R"("ecq.version":"1","ecq.min_reader":"1")"), std::string::npos);
   const std::string window = header(MakeWindowMatrix());
   EXPECT_NE(window.find(R"("ecq.version":"2","ecq.min_reader":"2")"), std::string::npos);
+  Rng rng(9);
+  const std::string rans16 = header(MustPack(RandomTensor(rng, {}), {CodecId::kRans16}));
+  EXPECT_NE(rans16.find(R"("ecq.version":"2","ecq.min_reader":"2")"), std::string::npos);
   PackedTensor matrix = MakeMatrix(4, 4, 1, 1);
   matrix.desc.rotation = 4;
   const std::string rotated = header(matrix);

@@ -11,7 +11,7 @@ namespace ecq {
 // Highest version of the format that is read, and the version a file needs for its contents.
 inline constexpr uint32_t kEcqVersion = 2;
 inline constexpr uint32_t kEcqBaseVersion = 1;
-inline constexpr uint32_t kEcqWindowVersion = 2;      // with matrices coded by window
+inline constexpr uint32_t kEcqSecondVersion = 2;      // with window, rans16 or a rotation
 inline constexpr uint64_t kEcqDataAlignment = 16384;  // of the data section in the file
 inline constexpr uint64_t kEcqTensorAlignment = 16;   // of codestreams in the data section
 

@@ -139,8 +139,9 @@ Status EcqWriter::AddMatrix(std::string_view name, const PackedTensor& matrix,
     }
     num_spans_ += record.spans.size();
   }
-  if (matrix.desc.codec == CodecId::kWindow || matrix.desc.rotation != 0) {
-    version_ = kEcqWindowVersion;
+  if (matrix.desc.codec == CodecId::kWindow || matrix.desc.codec == CodecId::kRans16 ||
+      matrix.desc.rotation != 0) {
+    version_ = kEcqSecondVersion;
   }
   if (tables_.size() > kMaxTables || num_spans_ > kMaxSpans) {
     return Error{ErrorCode::kInvalidArgument, owned + ": too many tables or column spans"};

@@ -12,6 +12,7 @@
 #include "ecq/base/bytes.h"
 #include "ecq/base/hadamard.h"
 #include "ecq/codec/codec.h"
+#include "ecq/portable/rans16.h"
 
 namespace ecq {
 namespace {
@@ -21,6 +22,7 @@ using Json = nlohmann::json;
 constexpr int kMaxDepth = 8;
 
 constexpr char kRotation[] = "rotation";
+constexpr char kLowBits[] = "low_bits";
 // Values of "window": how many of the last bits of a stream a tuple depends on.
 constexpr int64_t kWindowBitsPlain = 8;    // those of its byte
 constexpr int64_t kWindowBitsMemory = 12;  // and four of the byte above
@@ -175,6 +177,12 @@ Status ParseWindow(const Members& members, PackedDesc* desc) {
   return OkStatus();
 }
 
+Status ParseLowBits(const Members& members, PackedDesc* desc) {
+  ECQ_TRY(const int64_t bits, members.Integer(kLowBits, 0, kRans16MaxLowBits));
+  desc->low_bits = static_cast<uint32_t>(bits);
+  return OkStatus();
+}
+
 // Optional: most matrices are not rotated.
 Status ParseRotation(const Members& members, PackedDesc* desc) {
   if (!members.Has(kRotation)) return OkStatus();
@@ -237,11 +245,12 @@ Status ParseScale(const Members& members, MatrixRecord* record) {
 Status RefuseUnknownMembers(const Members& members, const MatrixRecord& record) {
   const bool raw = record.desc.codec == CodecId::kRaw;
   const bool window = record.desc.codec == CodecId::kWindow;
+  const bool rans16 = record.desc.codec == CodecId::kRans16;
   const bool group = record.scale_kind == ScaleKind::kGroup;
-  return members.RefuseOthers({"shape", "grid", "codec", "lanes", "blocks_per_tile", "scale",
-                               "scale_exponent", raw ? "bits" : "spans",
-                               raw ? "level_min" : "spans", window ? "window" : "spans",
-                               group ? "group_size" : "scale", kRotation});
+  return members.RefuseOthers(
+      {"shape", "grid", "codec", "lanes", "blocks_per_tile", "scale", "scale_exponent",
+       raw ? "bits" : "spans", raw ? "level_min" : "spans", window ? "window" : "spans",
+       rans16 ? kLowBits : "spans", group ? "group_size" : "scale", kRotation});
 }
 
 Result<MatrixRecord> ParseRecord(const Json& object, const std::string& where) {
@@ -259,6 +268,7 @@ Result<MatrixRecord> ParseRecord(const Json& object, const std::string& where) {
   ECQ_RETURN_IF_ERROR(ParseRotation(members, &record.desc));
   ECQ_RETURN_IF_ERROR(RefuseUnknownMembers(members, record));
   if (*codec == CodecId::kWindow) ECQ_RETURN_IF_ERROR(ParseWindow(members, &record.desc));
+  if (*codec == CodecId::kRans16) ECQ_RETURN_IF_ERROR(ParseLowBits(members, &record.desc));
   ECQ_RETURN_IF_ERROR(*codec == CodecId::kRaw ? ParseRaw(members, &record)
                                               : ParseSpans(members, &record));
   record.desc.num_spans = static_cast<uint32_t>(record.spans.size());
@@ -295,6 +305,7 @@ std::string MatrixRecordText(const MatrixRecord& record) {
     if (d.codec == CodecId::kWindow) {
       text += fmt::format(R"("window":{},)", d.has_memory ? kWindowBitsMemory : kWindowBitsPlain);
     }
+    if (d.codec == CodecId::kRans16) text += fmt::format(R"("{}":{},)", kLowBits, d.low_bits);
     text += R"("spans":[)";
     for (const ColumnSpan& span : record.spans) {
       text +=

@@ -36,7 +36,10 @@ std::string Replaced(std::string_view text, std::string_view from, std::string_v
 
 TEST(MetadataTest, RecordsComeBack) {
   const std::string plain = Replaced(kWindow, "\"window\":12", "\"window\":8");
-  for (const std::string_view text : {kRans, kRaw, kWindow, kRotated, std::string_view(plain)}) {
+  const std::string rans16 =
+      Replaced(Replaced(kRans, "\"rans\"", "\"rans16\""), "\"spans\"", "\"low_bits\":1,\"spans\"");
+  for (const std::string_view text :
+       {kRans, kRaw, kWindow, kRotated, std::string_view(plain), std::string_view(rans16)}) {
     const auto records = Parse(text);
     ASSERT_TRUE(records.ok()) << records.error().message;
     EXPECT_EQ(MatrixRecordText(records->at("m")), text);
@@ -123,6 +126,9 @@ TEST(MetadataTest, BadRecordsAreRefusedByCode) {
       {kRans, "-8", "-8,\"group_size\":4", ErrorCode::kUnsupportedVersion},
       {kRans, "-8", "-8,\"grid\":\"again\"", ErrorCode::kBadHeader},
       {kRans, "-8", "-8,\"window\":8", ErrorCode::kUnsupportedVersion},
+      {kRans, "\"rans\"", "\"rans16\"", ErrorCode::kBadHeader},
+      {kRans, "\"rans\"", "\"rans16\",\"low_bits\":3", ErrorCode::kBadLayout},
+      {kRans, "-8", "-8,\"low_bits\":1", ErrorCode::kUnsupportedVersion},
       {kWindow, ":12", ":0", ErrorCode::kBadLayout},
       {kWindow, ":12", ":9", ErrorCode::kBadLayout},
       {kWindow, ":12", ":16", ErrorCode::kBadLayout},

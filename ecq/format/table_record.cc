@@ -24,7 +24,7 @@ void AppendTableRecord(const TableRecord& table, std::vector<uint8_t>& out) {
   }
 }
 
-bool HasTables(CodecId codec) { return codec == CodecId::kRans || codec == CodecId::kWindow; }
+bool HasTables(CodecId codec) { return codec != CodecId::kRaw; }
 
 TableRecord TableOfSpan(const PackedTensor& matrix, size_t span) {
   if (matrix.desc.codec == CodecId::kWindow) return matrix.windows[span];

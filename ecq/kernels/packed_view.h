@@ -5,15 +5,31 @@
 
 #include "ecq/portable/layout.h"
 #include "ecq/portable/rans.h"
+#include "ecq/portable/rans16.h"
 #include "ecq/portable/window.h"
 
 namespace ecq {
 
+// A table of rANS 16x8 for instructions that look up 16 bits in 32 entries (portable/rans16.h).
+//
+// With s the low byte of a state: entry s mod 32 of `buckets` says whose slot it is. Its low byte
+// is a threshold: where s is larger, the slot belongs to the symbol in the low 5 bits of the
+// threshold, and the high byte is to be added (mod 256) to the slot's place in its bucket to make
+// the rank. Otherwise it belongs to symbol s mod 32, and the place is the rank. Entries of `even`
+// and `odd` describe a symbol: frequency << 8 | weight, and weight << 8 | frequency, the weight in
+// offset binary (128 + level).
+struct alignas(64) Rans16Lookup {
+  uint16_t buckets[kRans16MaxSymbols];
+  uint16_t even[kRans16MaxSymbols];
+  uint16_t odd[kRans16MaxSymbols];
+};
+
 // The expanded slots of one symbol table, 2^prob_bits entries (PackSlot32 / PackSlot64).
 struct SlotTable {
   uint32_t prob_bits;
-  const uint32_t* fused;  // null when prob_bits > kRansMaxFusedProbBits
-  const uint64_t* wide;   // null otherwise
+  const uint32_t* fused;                 // null when prob_bits > kRansMaxFusedProbBits
+  const uint64_t* wide;                  // null otherwise
+  const Rans16Lookup* lookup = nullptr;  // rans16
 };
 
 // A window table as byte planes, weight j of entry i at planes[j][i], in offset binary (128 +
@@ -31,7 +47,7 @@ struct PackedView {
   const uint8_t* payload;
   const uint32_t* index;        // num_tiles + 1 tile starts, in 4-byte units
   const ColumnSpan* spans;      // num_spans
-  const SlotTable* tables;      // rans: num_spans
+  const SlotTable* tables;      // rans, rans16: num_spans
   const WindowPlanes* windows;  // window: num_spans
   const float* scales;          // (scale_groups, rows), group-major
   const float* biases;          // as scales, or null

@@ -10,68 +10,68 @@
 #include "ecq/base/bytes.h"
 #include "ecq/base/hadamard.h"
 #include "ecq/pack/window_encoder.h"
+#include "ecq/portable/rans16.h"
 
 namespace ecq {
 namespace {
 
 constexpr double kFixBits = 8.0 * sizeof(Fix);
 
-struct Choice {
-  const Codec* codec = nullptr;
-  CodecPlan plan;
-  uint64_t bytes = 0;
-};
-
-// Bytes of payload and index for a plan.
-uint64_t EstimateBytes(const Codec& codec, const CodecPlan& plan, uint32_t rows, Tiling tiling) {
-  const uint64_t num_tiles = DivideRoundUp(rows, uint64_t{tiling.lanes} * tiling.blocks_per_tile);
-  const uint64_t symbols = static_cast<uint64_t>(std::ceil(plan.payload_bits / 8.0));
-  uint64_t bytes = symbols + num_tiles * codec.tile_overhead_bytes(tiling.lanes) +
-                   (num_tiles + 1) * sizeof(uint32_t);
-  for (const FrequencyTable& table : plan.tables) bytes += table.SerializedBytes();
-  return bytes;
-}
-
-Result<Choice> ChooseCodec(std::span<const Histogram> histograms, uint32_t rows, Tiling tiling,
-                           const PackOptions& options) {
-  Choice best;
-  for (const Codec& codec : AllCodecs()) {
-    if (codec.plan == nullptr || (options.codec && *options.codec != codec.id)) continue;
-    std::optional<CodecPlan> plan = codec.plan(histograms, options.max_prob_bits);
-    if (!plan) continue;
-    const uint64_t bytes = EstimateBytes(codec, *plan, rows, tiling);
-    if (best.codec == nullptr || bytes < best.bytes) best = {&codec, *std::move(plan), bytes};
-  }
-  if (best.codec == nullptr) {
-    return Error{ErrorCode::kUnsupportedCodec, "no codec can hold these levels"};
-  }
-  return best;
-}
+// rANS with 32-bit states has to save this share of the bytes to be chosen over states of 16 bits,
+// which decode several times as fast.
+constexpr double kSlowCodecHandicap = 1.01;
 
 // Levels that are cheaper to list one by one than to keep in the table. Keeping a level takes one
 // of 2^prob_bits slots away from all others, total * log2(M / (M - 1)) bits, and prob_bits for each
-// occurrence; listing it takes a Fix and the code of the stand-in. All codecs of levels list the
-// same, so that products of the same integers are the same, bit for bit.
+// occurrence; listing it takes a Fix and the code of the stand-in. Where prob_bits are the same, so
+// are the levels listed: raw and rans then give the same products of the same integers, bit for
+// bit.
 struct Outliers {
   std::array<bool, Histogram::kNumLevels> listed{};
   int8_t stand_in = 0;  // the most frequent level
   uint64_t count = 0;
 };
 
-Outliers FindOutliers(const Histogram& histogram, const PackOptions& options) {
+// The histogram of levels without their `bits` lowest bits.
+Histogram WithoutLowBits(const Histogram& histogram, uint32_t bits) {
+  Histogram upper;
+  for (int32_t level = Histogram::kMinLevel; level <= FrequencyTable::kMaxLevel; ++level) {
+    upper[level >> bits] += histogram[level];
+  }
+  return upper;
+}
+
+// Of levels that are coded without their low bits, whole runs that share a symbol are listed.
+// max_symbols: how many may stay; of more, the rarest are listed.
+Outliers FindOutliers(const Histogram& histogram, uint32_t low_bits, double prob_bits,
+                      uint32_t max_symbols) {
   Outliers out;
   const auto mode = std::max_element(histogram.counts.begin(), histogram.counts.end());
   out.stand_in = static_cast<int8_t>(mode - histogram.counts.begin() + Histogram::kMinLevel);
-  const double prob_bits = options.max_prob_bits;
+  const Histogram symbols = WithoutLowBits(histogram, low_bits);
   const double slot_bits =
       static_cast<double>(histogram.Total()) * -std::log2(1.0 - std::exp2(-prob_bits));
-  for (size_t i = 0; i < Histogram::kNumLevels; ++i) {
-    const double count = static_cast<double>(histogram.counts[i]);
-    if (count == 0 || histogram.counts[i] == *mode) continue;
-    if (count * kFixBits >= slot_bits + count * prob_bits) continue;
-    out.listed[i] = true;
-    out.count += histogram.counts[i];
+  std::vector<int32_t> kept;
+  const auto list = [&](int32_t symbol) {
+    for (int32_t i = 0; i < 1 << low_bits; ++i) {
+      const size_t level = static_cast<size_t>(symbol * (1 << low_bits) + i - Histogram::kMinLevel);
+      out.listed[level] = histogram.counts[level] > 0;
+      out.count += histogram.counts[level];
+    }
+  };
+  for (int32_t symbol = Histogram::kMinLevel; symbol <= FrequencyTable::kMaxLevel; ++symbol) {
+    const double count = static_cast<double>(symbols[symbol]);
+    if (count == 0) continue;
+    const bool is_mode = symbol == out.stand_in >> low_bits;
+    if (!is_mode && count * kFixBits < slot_bits + count * prob_bits) {
+      list(symbol);
+    } else {
+      kept.push_back(symbol);
+    }
   }
+  std::stable_sort(kept.begin(), kept.end(),
+                   [&](int32_t a, int32_t b) { return symbols[a] > symbols[b]; });
+  for (size_t i = max_symbols; i < kept.size(); ++i) list(kept[i]);
   return out;
 }
 
@@ -81,6 +81,73 @@ Histogram WithoutOutliers(Histogram histogram, const Outliers& outliers) {
   }
   histogram[outliers.stand_in] += outliers.count;
   return histogram;
+}
+
+struct Choice {
+  const Codec* codec = nullptr;
+  CodecPlan plan;
+  Tiling tiling{};
+  std::vector<Outliers> outliers;  // of each span
+  uint64_t num_outliers = 0;
+  uint64_t bytes = 0;  // payload, index, tables and the outliers, estimated
+};
+
+// Bytes of payload, index and tables for a plan.
+uint64_t EstimateBytes(const Codec& codec, const CodecPlan& plan, uint32_t rows, uint32_t cols,
+                       Tiling tiling) {
+  const uint64_t num_tiles = DivideRoundUp(rows, uint64_t{tiling.lanes} * tiling.blocks_per_tile);
+  const uint64_t symbols = static_cast<uint64_t>(std::ceil(plan.payload_bits / 8.0));
+  const uint64_t plane_bytes = rows / tiling.lanes * Rans16PlaneBytes(tiling.lanes) +
+                               Rans16PlaneBytes(rows % tiling.lanes);  // of a column
+  uint64_t bytes = symbols + plan.low_bits * cols * plane_bytes +
+                   num_tiles * codec.tile_overhead_bytes(tiling.lanes) +
+                   (num_tiles + 1) * sizeof(uint32_t);
+  for (const FrequencyTable& table : plan.tables) bytes += table.SerializedBytes();
+  return bytes;
+}
+
+std::optional<Choice> PlanWith(const Codec& codec, uint32_t low_bits,
+                               std::span<const Histogram> histograms, uint32_t rows, uint32_t cols,
+                               uint32_t max_prob_bits) {
+  Choice choice;
+  choice.codec = &codec;
+  choice.tiling = ChooseTiling(rows, cols, codec.id);
+  const uint32_t prob_bits = std::min(max_prob_bits, codec.max_prob_bits);
+  std::vector<Histogram> kept;
+  for (const Histogram& histogram : histograms) {
+    const Outliers& outliers = choice.outliers.emplace_back(
+        FindOutliers(histogram, low_bits, prob_bits, codec.max_levels));
+    choice.num_outliers += outliers.count;
+    kept.push_back(WithoutLowBits(WithoutOutliers(histogram, outliers), low_bits));
+  }
+  std::optional<CodecPlan> plan = codec.plan(kept, max_prob_bits);
+  if (!plan) return std::nullopt;
+  choice.plan = *std::move(plan);
+  choice.plan.low_bits = low_bits;
+  choice.bytes = EstimateBytes(codec, choice.plan, rows, cols, choice.tiling) +
+                 choice.num_outliers * sizeof(Fix);
+  return choice;
+}
+
+// histograms: of the column spans.
+Result<Choice> ChooseCodec(std::span<const Histogram> histograms, uint32_t rows, uint32_t cols,
+                           const PackOptions& options) {
+  std::optional<Choice> best;
+  double best_price = 0;
+  for (const Codec& codec : AllCodecs()) {
+    if (codec.plan == nullptr || (options.codec && *options.codec != codec.id)) continue;
+    for (uint32_t low_bits = 0; low_bits <= codec.max_low_bits; ++low_bits) {
+      auto choice = PlanWith(codec, low_bits, histograms, rows, cols, options.max_prob_bits);
+      if (!choice) continue;
+      const double price = static_cast<double>(choice->bytes) *
+                           (codec.id == CodecId::kRans ? kSlowCodecHandicap : 1.0);
+      if (best && price >= best_price) continue;
+      best = std::move(choice);
+      best_price = price;
+    }
+  }
+  if (!best) return Error{ErrorCode::kUnsupportedCodec, "no codec can hold these levels"};
+  return *std::move(best);
 }
 
 // One histogram for each column span.
@@ -275,39 +342,33 @@ Result<PackedTensor> Assemble(PackedTensor packed, const QuantizedTensor& tensor
 Result<PackedTensor> PackLevels(const QuantizedTensor& tensor, const PackOptions& options,
                                 ThreadPool& pool) {
   std::vector<ColumnSpan> spans = SpansOf(tensor);
-  std::vector<Histogram> histograms = CountLevels(tensor, spans, pool);
-  std::vector<Outliers> outliers;
-  uint64_t num_outliers = 0;
-  for (Histogram& histogram : histograms) {
-    outliers.push_back(FindOutliers(histogram, options));
-    num_outliers += outliers.back().count;
-    histogram = WithoutOutliers(histogram, outliers.back());
-  }
-  const Tiling tiling = ChooseTiling(tensor.rows, tensor.cols);
-  ECQ_TRY(const Choice choice, ChooseCodec(histograms, tensor.rows, tiling, options));
+  const std::vector<Histogram> histograms = CountLevels(tensor, spans, pool);
+  ECQ_TRY(const Choice choice, ChooseCodec(histograms, tensor.rows, tensor.cols, options));
   for (size_t s = 0; s < choice.plan.tables.size(); ++s) {
     spans[s].prob_bits = choice.plan.tables[s].prob_bits();
   }
-  PackedTensor packed = Describe(tensor, std::move(spans), tiling, choice.codec->id);
+  PackedTensor packed = Describe(tensor, std::move(spans), choice.tiling, choice.codec->id);
   packed.tables = choice.plan.tables;
   packed.desc.raw_bits = choice.plan.raw_bits;
   packed.desc.raw_level_min = choice.plan.raw_level_min;
+  packed.desc.low_bits = choice.plan.low_bits;
 
   std::vector<Fix> fixes = tensor.fixes;
   std::vector<int8_t> moved;
-  if (num_outliers > 0) {
+  if (choice.num_outliers > 0) {
     moved = tensor.levels;
-    fixes = MoveOutliers(tensor, packed.spans, outliers, moved);
+    fixes = MoveOutliers(tensor, packed.spans, choice.outliers, moved);
   }
   TileStreams streams = EncodeTiles(choice, packed.spans, packed.desc,
-                                    num_outliers > 0 ? moved : tensor.levels, pool);
+                                    choice.num_outliers > 0 ? moved : tensor.levels, pool);
   return Assemble(std::move(packed), tensor, std::move(fixes), std::move(streams));
 }
 
 // Window tiles have no states to share, but are as long as others: so is the work of a task.
 Tiling ChooseWindowTiling(uint32_t rows, uint32_t cols) {
   const uint32_t blocks = static_cast<uint32_t>(DivideRoundUp(rows, kMaxLanes));
-  return {kMaxLanes, std::min(ChooseTiling(rows, cols).blocks_per_tile, std::bit_floor(blocks))};
+  return {kMaxLanes, std::min(ChooseTiling(rows, cols, CodecId::kWindow).blocks_per_tile,
+                              std::bit_floor(blocks))};
 }
 
 Result<PackedTensor> PackWindowCodes(const QuantizedTensor& tensor, ThreadPool& pool) {
@@ -328,9 +389,10 @@ Result<PackedTensor> PackWindowCodes(const QuantizedTensor& tensor, ThreadPool& 
 
 }  // namespace
 
-Tiling ChooseTiling(uint32_t rows, uint32_t cols) {
-  constexpr uint64_t kSymbolsPerState = 2048;  // 32 bits over 2048 symbols: 0.016 bit
-  const uint64_t wanted = std::bit_ceil(DivideRoundUp(kSymbolsPerState, cols));
+Tiling ChooseTiling(uint32_t rows, uint32_t cols, CodecId codec) {
+  // 16 bits over 1024 symbols, or 32 bits over 2048, are 0.016 bit.
+  const uint64_t symbols_per_state = codec == CodecId::kRans16 ? 1024 : 2048;
+  const uint64_t wanted = std::bit_ceil(DivideRoundUp(symbols_per_state, cols));
   const uint32_t blocks =
       static_cast<uint32_t>(std::min<uint64_t>({wanted, std::bit_floor(rows), kMaxBlocksPerTile}));
   const uint32_t lanes = std::min(kMaxLanes, std::bit_floor(rows / blocks));
@@ -352,11 +414,9 @@ Result<PackedTensor> Pack(const QuantizedTensor& tensor, const PackOptions& opti
 
 uint64_t EstimatePackedBytes(const Histogram& histogram, uint32_t rows, uint32_t cols,
                              uint64_t scale_bytes, const PackOptions& options) {
-  const Outliers outliers = FindOutliers(histogram, options);
-  const Histogram kept = WithoutOutliers(histogram, outliers);
-  const auto choice = ChooseCodec({&kept, 1}, rows, ChooseTiling(rows, cols), options);
+  const auto choice = ChooseCodec({&histogram, 1}, rows, cols, options);
   if (!choice.ok()) return 0;
-  return choice->bytes + kPayloadAlignment / 2 + scale_bytes + outliers.count * sizeof(Fix);
+  return choice->bytes + kPayloadAlignment / 2 + scale_bytes;
 }
 
 }  // namespace ecq

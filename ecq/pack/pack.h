@@ -10,7 +10,8 @@
 namespace ecq {
 
 struct PackOptions {
-  // Nothing: window if there are window codes, else the smallest estimate, ties to the simpler one.
+  // Nothing: window if there are window codes, else the smallest estimate, ties to the simpler one;
+  // rans, which is slow, only if it saves more than 1 % against the others.
   std::optional<CodecId> codec;
   // Upper limit of the rANS precision. Up to 12 the fast kernels apply.
   uint32_t max_prob_bits = kRansMaxFusedProbBits;
@@ -22,7 +23,7 @@ struct Tiling {
   uint32_t lanes;
   uint32_t blocks_per_tile;
 };
-Tiling ChooseTiling(uint32_t rows, uint32_t cols);
+Tiling ChooseTiling(uint32_t rows, uint32_t cols, CodecId codec);
 
 // Codes a matrix. The integers come back exactly: level + fixes. Window codes are kept as they are,
 // unless options.codec names another codec, which then codes their levels.

@@ -6,6 +6,7 @@
 
 #include "ecq/base/bytes.h"
 #include "ecq/base/hadamard.h"
+#include "ecq/codec/rans16_table.h"
 #include "ecq/codec/window_table.h"
 #include "ecq/pack/window_encoder.h"
 
@@ -68,9 +69,19 @@ Status CheckCodec(const PackedTensor& t, const std::string& where) {
       }
       return OkStatus();
     case CodecId::kRans:
+    case CodecId::kRans16:
       if (t.tables.size() != t.spans.size()) {
         return Error{ErrorCode::kBadTable, where + ": expected " + Number(t.spans.size()) +
                                                " tables, got " + Number(t.tables.size())};
+      }
+      if (t.desc.codec == CodecId::kRans16) {
+        if (t.desc.low_bits > kRans16MaxLowBits) {
+          return Error{ErrorCode::kBadLayout,
+                       where + ": low_bits must be at most 2, got " + Number(t.desc.low_bits)};
+        }
+        for (const FrequencyTable& table : t.tables) {
+          ECQ_RETURN_IF_ERROR(CheckRans16Table(table, t.desc.low_bits, where));
+        }
       }
       return OkStatus();
     case CodecId::kWindow:
@@ -87,7 +98,7 @@ Status CheckSpans(const PackedTensor& t, const std::string& where) {
     if (span.begin != at || span.end <= at || span.table != i) {
       return Error{ErrorCode::kBadLayout, where + ": column spans must cover the columns in order"};
     }
-    if (t.desc.codec == CodecId::kRans && span.prob_bits != t.tables[i].prob_bits()) {
+    if (!t.tables.empty() && span.prob_bits != t.tables[i].prob_bits()) {
       return Error{ErrorCode::kBadTable, where + ": a span disagrees with its table"};
     }
     at = span.end;
@@ -103,7 +114,9 @@ Status CheckSpans(const PackedTensor& t, const std::string& where) {
 // row_bytes: of a row where every row takes the same.
 uint64_t MinTileBytes(const PackedDesc& d, uint64_t row_bytes, uint32_t tile) {
   const uint64_t rows = TileRowEnd(d, tile) - TileRowBegin(d, tile);
-  if (d.codec == CodecId::kRans) return std::min<uint64_t>(rows, d.lanes) * sizeof(uint32_t);
+  const uint64_t states = std::min<uint64_t>(rows, d.lanes);
+  if (d.codec == CodecId::kRans) return states * sizeof(uint32_t);
+  if (d.codec == CodecId::kRans16) return states * sizeof(uint16_t);
   return AlignUp(row_bytes * rows, kIndexUnitBytes);
 }
 

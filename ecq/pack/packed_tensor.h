@@ -29,7 +29,7 @@ struct PackedTensor {
   std::string grid;
   PackedDesc desc{};
   std::vector<ColumnSpan> spans;       // cover [0, K) in order; spans[i].table == i
-  std::vector<FrequencyTable> tables;  // rans: one for each span
+  std::vector<FrequencyTable> tables;  // rans, rans16: one for each span
   std::vector<WindowTable> windows;    // window: one for each span
 
   std::span<const uint8_t> payload;  // tiles, then zeros up to the alignment

@@ -19,14 +19,15 @@ enum class CodecId : uint32_t {
   kRaw = 0,     // fixed width, 1 to 8 bits
   kRans = 1,    // interleaved rANS 32x16
   kWindow = 2,  // window code (portable/window.h)
+  kRans16 = 3,  // interleaved rANS 16x8 (portable/rans16.h)
 };
 
 // Columns [begin, end) of the stored column order share one table.
 struct ColumnSpan {
   uint32_t begin;
   uint32_t end;
-  uint32_t table;      // index of the table (rans, window)
-  uint32_t prob_bits;  // of that table (rans)
+  uint32_t table;      // index of the table (rans, rans16, window)
+  uint32_t prob_bits;  // of that table (rans, rans16)
 };
 
 // Everything about a coded matrix that is not an address.
@@ -41,6 +42,7 @@ struct PackedDesc {
   uint32_t raw_bits;      // raw: bits per weight
   int32_t raw_level_min;  // raw: level of the all-zero pattern
   uint32_t has_memory;    // window: 1 if the byte above counts
+  uint32_t low_bits;      // rans16: raw low bits of every weight, 0 to kRans16MaxLowBits
   uint32_t scale_groups;  // scales per row: 1, or K / group_size rounded up
   uint32_t group_size;    // columns that share a scale; K when scale_groups == 1
   uint32_t rotation;      // 0, or the block in which x is rotated (base/hadamard.h)

@@ -48,7 +48,8 @@ class CardTest(CliTest):
             error = sum(m["relative_error"] for m in matrices) / len(matrices)
             grid = "q4_0" if part == "o_proj" else "ecq"
             row = rows["embedding" if part == "embed" else part]
-            self.assertEqual(row, f"{len(matrices)} | {weights} | {rate:.3f} | `{grid}` | `rans` | {error:.4f}")
+            codecs = " + ".join(dict.fromkeys(m["codec"] for m in matrices))
+            self.assertEqual(row, f"{len(matrices)} | {weights} | {rate:.3f} | `{grid}` | `{codecs}` | {error:.4f}")
         self.assertIn("    ecq run m.ecq -p ", card)
         self.assertNotIn("ecq chat", card)  # there is no template
         self.assertIn("The license is not known", card)

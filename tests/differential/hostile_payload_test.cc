@@ -66,6 +66,13 @@ Sample MakeSample(Rng& rng, CodecId codec) {
   const uint32_t precisions = rng.Below(8) == 0 ? 7 : 5;  // mostly what vector code takes
   sample.coding.prob_bits = {8 + static_cast<uint32_t>(rng.Below(precisions)),
                              8 + static_cast<uint32_t>(rng.Below(precisions))};
+  if (codec == CodecId::kRans16) {
+    sample.coding.prob_bits = {kRans16ProbBits};
+    o.sigma = 3;
+    o.level_min = -15;
+    o.level_max = 16;
+    sample.coding.low_bits = static_cast<uint32_t>(rng.Below(kRans16MaxLowBits + 1));
+  }
   if (!is_window && rng.Below(5) == 0) sample.coding.lanes = 1u << rng.Below(5);
   sample.coding.blocks_per_tile = 1 + static_cast<uint32_t>(rng.Below(3));
   sample.source = RandomTensor(rng, o);
@@ -110,6 +117,21 @@ const Damage kDamages[] = {
      [](Rng& rng, auto, auto& index) { MoveTileEnd(rng, index, -1); }},
     {"a tile too long", CodecId::kRans,
      [](Rng& rng, auto, auto& index) { MoveTileEnd(rng, index, 1); }},
+    {"none", CodecId::kRans16, [](Rng&, auto, auto&) {}},
+    {"random bytes", CodecId::kRans16,
+     [](Rng& rng, auto payload, auto&) { Randomize(rng, payload); }},
+    {"all zeros", CodecId::kRans16,
+     [](Rng&, auto payload, auto&) { std::fill(payload.begin(), payload.end(), uint8_t{0}); }},
+    {"all ones", CodecId::kRans16,
+     [](Rng&, auto payload, auto&) { std::fill(payload.begin(), payload.end(), uint8_t{0xff}); }},
+    {"one bit", CodecId::kRans16,
+     [](Rng& rng, auto payload, auto&) {
+       payload[rng.Below(payload.size())] ^= static_cast<uint8_t>(1u << rng.Below(8));
+     }},
+    {"a tile cut short", CodecId::kRans16,
+     [](Rng& rng, auto, auto& index) { MoveTileEnd(rng, index, -1); }},
+    {"a tile too long", CodecId::kRans16,
+     [](Rng& rng, auto, auto& index) { MoveTileEnd(rng, index, 1); }},
     {"random bytes", CodecId::kRaw, [](Rng& rng, auto payload, auto&) { Randomize(rng, payload); }},
     {"the last tile too long", CodecId::kRaw, [](Rng&, auto, auto& index) { ++index.back(); }},
     {"random bytes", CodecId::kWindow,
@@ -153,36 +175,44 @@ TEST(HostilePayloadTest, EveryTargetAgreesWithTheReference) {
     if (harmless) {
       EXPECT_EQ(accepted, tried) << damage.name;
     } else {
-      // A flipped bit may lie in the zeros between tiles, and what it breaks may heal.
-      EXPECT_LE(accepted, tried / 4) << damage.name;
+      // A flipped bit may lie in the zeros between tiles, what it breaks may heal, and raw low bits
+      // break nothing.
+      EXPECT_LE(accepted, damage.codec == CodecId::kRans16 ? tried / 2 : tried / 4) << damage.name;
     }
   }
 }
 
-// The free check at the end of a tile: a changed bit of a rANS tile is noticed.
+// The free check at the end of a tile: a changed bit of a rANS tile is noticed. The small states of
+// rans16 come back to where they should be after a wrong symbol more often: of 15,296 bits 223 go
+// unnoticed here.
 TEST(HostilePayloadTest, AlmostEveryFlippedBitIsNoticed) {
-  Rng rng(52);
-  RandomTensorOptions o;
-  o.rows = 64;
-  o.cols = 64;
-  const QuantizedTensor source = RandomTensor(rng, o);
-  ForcedCoding coding;
-  coding.prob_bits = {12};
-  coding.blocks_per_tile = 2;
-  const PackedMatrix matrix(ForcePack(source, coding));
-  const size_t bytes = size_t{matrix.tensor().index.back()} * kIndexUnitBytes;
-  GuardedPayload payload(matrix.tensor().payload, 0);
-  PackedView view = matrix.view();
-  view.payload = payload.data();
-  const CpuTarget target = BestCpuTarget();
-  ASSERT_TRUE(Decode(view, target).ok);
-  size_t unnoticed = 0;
-  for (size_t bit = 0; bit < 8 * bytes; ++bit) {
-    payload.data()[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
-    unnoticed += Decode(view, target).ok;
-    payload.data()[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
+  for (const CodecId codec : {CodecId::kRans, CodecId::kRans16}) {
+    Rng rng(52);
+    RandomTensorOptions o;
+    o.rows = 64;
+    o.cols = 64;
+    o.level_min = -15;
+    o.level_max = 16;
+    const QuantizedTensor source = RandomTensor(rng, o);
+    ForcedCoding coding;
+    coding.codec = codec;
+    coding.prob_bits = {codec == CodecId::kRans ? 12 : kRans16ProbBits};
+    coding.blocks_per_tile = 2;
+    const PackedMatrix matrix(ForcePack(source, coding));
+    const size_t bytes = size_t{matrix.tensor().index.back()} * kIndexUnitBytes;
+    GuardedPayload payload(matrix.tensor().payload, 0);
+    PackedView view = matrix.view();
+    view.payload = payload.data();
+    const CpuTarget target = BestCpuTarget();
+    ASSERT_TRUE(Decode(view, target).ok);
+    size_t unnoticed = 0;
+    for (size_t bit = 0; bit < 8 * bytes; ++bit) {
+      payload.data()[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
+      unnoticed += Decode(view, target).ok;
+      payload.data()[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
+    }
+    EXPECT_LE(unnoticed, codec == CodecId::kRans ? 0 : 8 * bytes / 50) << "of " << 8 * bytes;
   }
-  EXPECT_EQ(unnoticed, 0u) << "of " << 8 * bytes;
 }
 
 // A tile of an odd number of words ends with a word that must be 0; one of an even number with a

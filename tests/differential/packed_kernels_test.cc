@@ -23,7 +23,7 @@ constexpr double kUnit = 0x1p-24;  // u: half an f32 ulp at 1
 
 struct Variant {
   CodecId codec;
-  uint32_t parameter;  // prob_bits, the width, or the raw bits
+  uint32_t parameter;  // prob_bits, the width, the raw bits, or the low bits
   bool has_memory = false;
 
   std::string Name() const {
@@ -32,6 +32,8 @@ struct Variant {
         return "raw_b" + std::to_string(parameter);
       case CodecId::kRans:
         return "rans_m" + std::to_string(parameter);
+      case CodecId::kRans16:
+        return "rans16_l" + std::to_string(parameter);
       case CodecId::kWindow:
         return (has_memory ? "window_memory_r" : "window_r") + std::to_string(parameter);
     }
@@ -43,6 +45,7 @@ std::vector<Variant> Variants() {
   std::vector<Variant> variants;
   for (uint32_t m = kRansMinProbBits; m <= kRansMaxProbBits; ++m)
     variants.push_back({CodecId::kRans, m});
+  for (uint32_t l = 0; l <= kRans16MaxLowBits; ++l) variants.push_back({CodecId::kRans16, l});
   for (uint32_t b = 1; b <= 8; ++b) variants.push_back({CodecId::kRaw, b});
   for (const bool has_memory : {false, true}) {
     for (const uint32_t r : {0, 2, 4, 8}) variants.push_back({CodecId::kWindow, r, has_memory});
@@ -105,6 +108,19 @@ void ChooseLevels(Rng& rng, const Variant& variant, RandomTensorOptions& o, Forc
     if (rng.Below(6) == 0) o.level_min = o.level_max = static_cast<int32_t>(rng.Below(256)) - 128;
     return;
   }
+  if (variant.codec == CodecId::kRans16) {
+    constexpr int32_t kWidths[] = {1, 2, 5, 17, 31, 32};
+    const int32_t width = kWidths[rng.Below(std::size(kWidths))] << variant.parameter;
+    coding.low_bits = variant.parameter;
+    const int32_t low =
+        rng.Below(2) == 0
+            ? -width / 2
+            : -128 + static_cast<int32_t>(rng.Below(257 - static_cast<uint32_t>(width)));
+    o.level_min = (low >> variant.parameter) * (1 << variant.parameter);
+    o.level_max = o.level_min + width - 1;
+    if (o.level_min > 0 || o.level_max < 0) o.sigma = 0;
+    return;
+  }
   const int32_t width = 1 << variant.parameter;
   o.level_min = -128 + static_cast<int32_t>(rng.Below(257 - width));
   if (rng.Below(2) == 0) o.level_min = std::max(-128, -width / 2);
@@ -150,6 +166,10 @@ Sample MakeSample(Rng& rng, const Variant& variant, std::pair<uint32_t, uint32_t
     sample.coding.prob_bits = {m, kRansMinProbBits + static_cast<uint32_t>(rng.Below(choices))};
     sample.coding.gaussian = rng.Below(4) == 0;
   }
+  if (variant.codec == CodecId::kRans16) {
+    sample.coding.prob_bits = {kRans16ProbBits};
+    sample.coding.gaussian = rng.Below(4) == 0;
+  }
   if (!is_window && rng.Below(4) == 0) sample.coding.lanes = 1u << rng.Below(5);
   sample.coding.blocks_per_tile = 1 + static_cast<uint32_t>(rng.Below(4));
   sample.source = RandomTensor(rng, o);
@@ -157,7 +177,8 @@ Sample MakeSample(Rng& rng, const Variant& variant, std::pair<uint32_t, uint32_t
     sample.coding.has_memory = variant.has_memory;
     RandomWindowCoding(rng, variant.parameter, sample.source, sample.coding);
   }
-  if (rng.Below(6) == 0 && variant.codec == CodecId::kRans) {  // extremes only
+  const bool is_rans = variant.codec == CodecId::kRans || variant.codec == CodecId::kRans16;
+  if (rng.Below(6) == 0 && is_rans) {  // extremes only
     for (int8_t& level : sample.source.levels) level = level % 2 == 0 ? -128 : 127;
   }
   sample.name = variant.Name() + ", " + std::to_string(o.rows) + " x " + std::to_string(o.cols) +

@@ -18,6 +18,7 @@
 #include "ecq/base/half.h"
 #include "ecq/base/rng.h"
 #include "ecq/codec/codec.h"
+#include "ecq/codec/rans16_table.h"
 #include "ecq/kernels/activations.h"
 #include "ecq/pack/random_tensor_for_test.h"
 
@@ -52,10 +53,11 @@ class GuardedPayload {
 // What Pack() would decide by itself.
 struct ForcedCoding {
   CodecId codec = CodecId::kRans;
-  std::vector<uint32_t> prob_bits;  // rans: for each span
+  std::vector<uint32_t> prob_bits;  // rans: for each span; rans16: kRans16ProbBits
   bool gaussian = false;            // rans: Gaussian tables where 0 is among the levels
   uint32_t raw_bits = 8;
   int32_t raw_level_min = -128;
+  uint32_t low_bits = 0;  // rans16
   uint32_t lanes = kMaxLanes;
   uint32_t blocks_per_tile = 1;
   std::vector<WindowTable> windows{};  // window: for each span
@@ -63,17 +65,23 @@ struct ForcedCoding {
   std::vector<uint8_t> payload{};      // window: the codestreams themselves, any bytes
 };
 
-inline FrequencyTable ForcedTable(const Histogram& histogram, uint32_t prob_bits, bool gaussian) {
+inline FrequencyTable ForcedTable(Histogram histogram, const ForcedCoding& coding,
+                                  uint32_t prob_bits) {
   int32_t low = -128;
   int32_t high = 127;
   while (histogram[low] == 0) ++low;
   while (histogram[high] == 0) --high;
-  if (gaussian) {
-    auto table = FrequencyTable::Gaussian(
-        0xf0000000u, std::min(low, 0),
-        static_cast<uint32_t>(std::max(high, 0) - std::min(low, 0) + 1), prob_bits);
-    if (table.ok()) return std::move(table).value();
+  const bool is_rans16 = coding.codec == CodecId::kRans16;
+  if (coding.gaussian) {
+    const int32_t first = std::min(low, 0);
+    const uint32_t levels = static_cast<uint32_t>(std::max(high, 0) - first + 1);
+    auto table = FrequencyTable::Gaussian(0xf0000000u, first, levels, prob_bits);
+    if (table.ok() && (!is_rans16 || CheckRans16Table(*table, coding.low_bits, "").ok())) {
+      return std::move(table).value();
+    }
   }
+  // No level of rans16 may have all slots.
+  if (is_rans16 && low == high) histogram[low > 0 ? low - 1 : low + 1] = 1;
   return FrequencyTable::FromCounts(histogram.counts, Histogram::kMinLevel, prob_bits).value();
 }
 
@@ -92,6 +100,7 @@ inline void Describe(const QuantizedTensor& t, const ForcedCoding& coding, Packe
   d.scale_groups = t.ScaleGroups();
   d.group_size = t.scale_kind == ScaleKind::kGroup ? t.group_size : t.cols;
   d.has_memory = coding.has_memory ? 1 : 0;
+  d.low_bits = coding.low_bits;
   d.has_bias = t.biases.empty() ? 0 : 1;
   d.rotation = t.rotation;
   packed.grid = t.grid;
@@ -249,17 +258,18 @@ inline PackedTensor ForcePack(const QuantizedTensor& t, const ForcedCoding& codi
   plan.codec = coding.codec;
   plan.raw_bits = coding.raw_bits;
   plan.raw_level_min = coding.raw_level_min;
+  plan.low_bits = coding.low_bits;
   packed.spans = SpansOf(t);
   for (ColumnSpan& span : packed.spans) {
-    if (coding.codec != CodecId::kRans) continue;
+    if (coding.codec == CodecId::kRaw) continue;
     span.prob_bits = coding.prob_bits[span.table % coding.prob_bits.size()];
     Histogram histogram;
     for (uint32_t r = 0; r < t.rows; ++r) {
       for (uint32_t c = span.begin; c < span.end; ++c) {
-        ++histogram[t.levels[size_t{r} * t.cols + c]];
+        ++histogram[t.levels[size_t{r} * t.cols + c] >> coding.low_bits];
       }
     }
-    plan.tables.push_back(ForcedTable(histogram, span.prob_bits, coding.gaussian));
+    plan.tables.push_back(ForcedTable(histogram, coding, span.prob_bits));
   }
   packed.tables = plan.tables;
   Describe(t, coding, packed);

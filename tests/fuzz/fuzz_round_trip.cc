@@ -2,6 +2,7 @@
 // every target decodes the integers that went in.
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "ecq/backend/packed_matrix.h"
@@ -94,7 +95,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static ThreadPool two(2);
   FuzzInput in(data, size);
   PackOptions options;
-  if (const uint32_t codec = in.Below(3); codec < 2) options.codec = static_cast<CodecId>(codec);
+  constexpr std::optional<CodecId> kCodecs[] = {CodecId::kRaw, CodecId::kRans, CodecId::kRans16,
+                                                std::nullopt};
+  options.codec = kCodecs[in.Below(4)];
   options.max_prob_bits = kRansMinProbBits + in.Below(7);
   const bool as_window = in.Byte() % 4 == 1;
   QuantizedTensor source = DrawTensor(in);

@@ -65,6 +65,36 @@ class Table:
         self.slots = [i for i, freq in enumerate(freqs) for _ in range(freq)]
 
 
+class SmallSlots:  # 4.4
+    """The slots of a table for rans16: slot s is rank ranks[s] of the level number owners[s]."""
+
+    def __init__(self, table):
+        check(table.prob_bits == 8, "bad table", "rans16 needs 8 bits")
+        levels = [i for i, freq in enumerate(table.freqs) if freq]
+        check(len(levels) <= 32 and max(table.freqs) < 256, "bad table", "limits of rans16")
+        left = [table.freqs[i] for i in levels] + [0] * (32 - len(levels))
+        own, other = [8] * 32, [None] * 32
+        while True:
+            short = [b for b in range(32) if other[b] is None and left[b] < 8]
+            if not short:
+                break
+            b = short[0]
+            giver = next(i for i in range(32) if left[i] > 8)
+            own[b], other[b] = left[b], giver
+            left[giver] -= 8 - own[b]
+        self.owners, self.ranks = [None] * 256, [None] * 256
+        for symbol, level in enumerate(levels):
+            slots = [32 * place + symbol for place in range(own[symbol])]
+            for b in range(32):
+                if other[b] == symbol:
+                    slots += [32 * place + b for place in range(own[b], 8)]
+            for rank, slot in enumerate(slots):
+                self.owners[slot], self.ranks[slot] = level, rank
+
+    def slot_of(self, level, rank):
+        return next(s for s in range(256) if (self.owners[s], self.ranks[s]) == (level, rank))
+
+
 class WindowTable:  # 5.3
     """128 entries of four levels."""
 
@@ -176,6 +206,40 @@ def decode_rans(data, rows, cols, lanes, column_tables):  # 4.2
     check(all(state == STATE_START for state in states), "corrupt", "final state")
     rest = words[at:]
     check(at <= len(words) and (rest == () or rest == (0,)), "corrupt", "end of the tile")
+    return levels
+
+
+def decode_rans16(data, rows, cols, lanes, column_tables, low_bits):  # 4.4
+    slots = {id(table): SmallSlots(table) for table in column_tables}
+    levels = [[0] * cols for _ in range(rows)]
+    active = min(lanes, rows)
+    check(len(data) >= 2 * active, "bad layout", "tile too short")
+    states = list(struct.unpack_from(f"<{active}H", data))
+    at = 2 * active
+    for block in cut(rows, lanes):
+        for col in range(cols):
+            table, small = column_tables[col], slots[id(column_tables[col])]
+            plane_bytes = -(-len(block) // 8)
+            planes = []
+            for _ in range(low_bits):
+                planes.append(int.from_bytes(data[at : at + plane_bytes], "little"))
+                at += plane_bytes
+            for lane, row in enumerate(block):
+                high, slot = divmod(states[lane], 256)
+                i = small.owners[slot]
+                low = sum((plane >> lane & 1) << k for k, plane in enumerate(planes))
+                levels[row][col] = (table.level_min + i << low_bits) + low
+                states[lane] = table.freqs[i] * high + small.ranks[slot]
+            for lane in range(len(block)):
+                if states[lane] < 256:
+                    states[lane] = states[lane] * 256 + (data[at] if at < len(data) else 0)
+                    at += 1
+    check(all(state == 256 for state in states), "corrupt", "final state")
+    rest = data[at:]
+    good = at <= len(data) and len(rest) <= 3 and not any(rest)
+    check(good, "corrupt", "end of the tile")
+    in_range = all(-128 <= level <= 127 for row in levels for level in row)
+    check(in_range, "bad table", "level out of range")
     return levels
 
 
@@ -308,6 +372,28 @@ def encode_rans(levels, lanes, column_tables):
     return states, words[::-1]
 
 
+def encode_rans16(levels, lanes, column_tables, low_bits):
+    """(states, bytes): as encode_rans()."""
+    slots = {id(table): SmallSlots(table) for table in column_tables}
+    rows, cols = len(levels), len(levels[0])
+    states, out = [256] * min(lanes, rows), []
+    for block in reversed(cut(rows, lanes)):
+        for col in reversed(range(cols)):
+            table, small = column_tables[col], slots[id(column_tables[col])]
+            for lane in reversed(range(len(block))):
+                i = (levels[block[lane]][col] >> low_bits) - table.level_min
+                freq, x = table.freqs[i], states[lane]
+                if x >= 256 * freq:
+                    out.append(x % 256)
+                    x //= 256
+                states[lane] = x // freq * 256 + small.slot_of(i, x % freq)
+            for k in reversed(range(low_bits)):
+                bits = [levels[row][col] >> k & 1 for row in block]
+                plane = sum(bit << lane for lane, bit in enumerate(bits))
+                out += reversed(plane.to_bytes(-(-len(block) // 8), "little"))
+    return states, bytes(out[::-1])
+
+
 # Sections 1 to 3: the container and the matrices.
 
 
@@ -398,12 +484,17 @@ class EcqFile:
                 spans = [(count, self.table(t, WindowTable)) for count, t in record["spans"]]
                 integers += decode_window(stream, size, cols, record["window"] == 12, spans)
             else:
-                check(record["codec"] == "rans", "unsupported codec", record["codec"])
+                check(record["codec"] in ("rans", "rans16"), "unsupported codec", record["codec"])
                 column_tables = []
                 for count, t in record["spans"]:
                     column_tables += [self.table(t, Table)] * count
                 check(len(column_tables) == cols, "bad layout", "spans")
-                integers += decode_rans(stream, size, cols, lanes, column_tables)
+                if record["codec"] == "rans":
+                    integers += decode_rans(stream, size, cols, lanes, column_tables)
+                else:
+                    bits = record["low_bits"]
+                    check(0 <= bits <= 2, "bad layout", "low_bits")
+                    integers += decode_rans16(stream, size, cols, lanes, column_tables, bits)
         fixes = self.values(name + ".ecq_fixes") or ()
         for i in range(0, len(fixes), 3):
             integers[fixes[i]][fixes[i + 1]] += fixes[i + 2]

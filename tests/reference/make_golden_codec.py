@@ -7,9 +7,9 @@ Every case is encoded, decoded again and compared before it is written. The form
 `#` starts a comment:
 
     case NAME
-    codec rans | raw BITS LEVEL_MIN | window BITS
+    codec rans | rans16 LOW_BITS | raw BITS LEVEL_MIN | window BITS
     lanes L / blocks_per_tile B / shape ROWS COLUMNS
-    table PROB_BITS LEVEL_MIN FREQUENCY...     rans: the tables, numbered from 0
+    table PROB_BITS LEVEL_MIN FREQUENCY...     rans, rans16: the tables, numbered from 0
     gaussian RHO                               if the table above is of kind 2
     record HEX...                              its record, which says all of a window table
     span COLUMNS TABLE
@@ -49,14 +49,16 @@ def hex_bytes(data):
     return " ".join(f"{byte:02x}" for byte in data)
 
 
-def random_levels(rng, rows, spans, tables):
-    """Levels drawn from the tables of their columns."""
+def random_levels(rng, rows, spans, tables, low_bits=0):
+    """Levels drawn from the tables of their columns, with random low bits."""
     out = []
     for _ in range(rows):
         row = []
         for columns, number in spans:
             table = tables[number]
-            row += [table.level_min + rng.choice(table.slots) for _ in range(columns)]
+            for _ in range(columns):
+                level = table.level_min + rng.choice(table.slots)
+                row.append((level << low_bits) + (rng.randrange(1 << low_bits) if low_bits else 0))
         out.append(row)
     return out
 
@@ -114,10 +116,14 @@ class Writer:
             note = f"  # {comment}" if i == 0 else ""
             self.say(f"bytes {hex_bytes(data[i:i + per_line])}{note}")
 
-    def rans(self, name, records, levels, lanes=1, blocks=1, spans=None):
+    def rans(self, name, records, levels, lanes=1, blocks=1, spans=None, low_bits=None):
+        """low_bits: makes it rans16."""
+        small = low_bits is not None
+        parameters = (low_bits,) if small else ()
+        state_bytes, state, unit = (2, "H", "B") if small else (4, "I", "H")
         tables = [ecq_ref.read_table(record, 0)[0] for record in records]
         spans = spans or [(len(levels[0]), 0)]
-        self.head(name, "rans", lanes, blocks, levels)
+        self.head(name, f"rans16 {low_bits}" if small else "rans", lanes, blocks, levels)
         for table, record in zip(tables, records):
             freqs = " ".join(map(str, table.freqs))
             self.say(f"table {table.prob_bits} {table.level_min} {freqs}")
@@ -129,18 +135,21 @@ class Writer:
         self.levels(levels)
         column_tables = [tables[number] for columns, number in spans for _ in range(columns)]
         for tile in self.tiles(levels, lanes, blocks):
-            states, words = ecq_ref.encode_rans(tile, lanes, column_tables)
-            stream = struct.pack(f"<{len(states)}I{len(words)}H", *states, *words)
+            encode = ecq_ref.encode_rans16 if small else ecq_ref.encode_rans
+            states, units = encode(tile, lanes, column_tables, *parameters)
+            stream = struct.pack(f"<{len(states)}{state}{len(units)}{unit}", *states, *units)
             padding = bytes(-len(stream) % 4)
             shape = len(tile), len(tile[0])
-            back = ecq_ref.decode_rans(stream + padding, *shape, lanes, column_tables)
+            decode = ecq_ref.decode_rans16 if small else ecq_ref.decode_rans
+            back = decode(stream + padding, *shape, lanes, column_tables, *parameters)
             assert back == tile, name
-            for lane, state in enumerate(states):
-                self.data(struct.pack("<I", state), f"state of lane {lane}: {state}", 4)
-            if words:
-                self.data(stream[4 * len(states) :], f"{len(words)} words", 32)
+            for lane, x in enumerate(states):
+                self.data(struct.pack(f"<{state}", x), f"state of lane {lane}: {x}", 4)
+            if units:
+                note = f"{len(units)} {'bytes' if small else 'words'}"
+                self.data(stream[state_bytes * len(states) :], note, 32)
             if padding:
-                self.data(padding, "padding", 2)
+                self.data(padding, "padding", 3)
         self.say("end")
 
     def raw(self, name, bits, level_min, levels, lanes=1, blocks=1):
@@ -239,6 +248,44 @@ def write_shapes(path):
     out.rans("three-spans-two-tables", records, levels, 4, 2, spans)
 
 
+def write_rans16(path):
+    out = Writer(path, "rans16: slots, lanes, ragged blocks, several tiles and column spans.")
+    rng = random.Random(5)
+    tables = {
+        "of-the-format-page": stored(8, -1, [3, 241, 12]),
+        "two-levels": stored(8, 127 - 1, [1, 255]),
+        "32-levels": stored(8, -128, [8] * 32),
+        "32-levels-with-gaps": stored(8, -40, [5, 0, 11] * 15 + [4, 0, 12]),
+        "every-bucket-shared": stored(8, -16, [7] * 31 + [39]),
+        "rare-ones": stored(8, -15, [1] * 15 + [226] + [1] * 15),
+        "gaussian": gaussian(8, -7, 15, 3794832442),
+        "gaussian-skew": gaussian(8, -3, 11, 4080218931),
+    }
+    for name, record in tables.items():
+        table = ecq_ref.read_table(record, 0)[0]
+        levels = random_levels(rng, 5, [(40, 0)], [table])
+        out.rans(name, [record], levels, lanes=4, low_bits=0)
+    out.rans("worked-example", [tables["of-the-format-page"]], [[1, -1]], low_bits=0)
+    records = [tables["gaussian"], tables["gaussian-skew"]]
+    read = [ecq_ref.read_table(record, 0)[0] for record in records]
+    for lanes, blocks, rows, cols in [
+        (1, 1, 1, 1), (1, 4, 6, 7), (4, 3, 26, 5), (32, 1, 1, 33), (32, 1, 33, 6), (32, 2, 70, 4),
+        (32, 1, 64, 34),
+    ]:  # fmt: skip
+        levels = random_levels(rng, rows, [(cols, 0)], read)
+        name = f"{rows}x{cols}-{lanes}-lanes-{blocks}-blocks"
+        out.rans(name, records[:1], levels, lanes, blocks, low_bits=0)
+    spans = [(32, 0), (32, 1), (3, 0)]
+    levels = random_levels(rng, 40, spans, read)
+    out.rans("three-spans-two-tables", records, levels, 32, 1, spans, 0)
+    for low_bits, lanes, rows, cols in [
+        (1, 1, 2, 9), (2, 4, 7, 5), (1, 32, 33, 40), (2, 32, 64, 36), (2, 32, 75, 3),
+    ]:  # fmt: skip
+        levels = random_levels(rng, rows, [(cols, 0)], read, low_bits)
+        name = f"{low_bits}-low-bits-{rows}x{cols}-{lanes}-lanes"
+        out.rans(name, records[:1], levels, lanes, 1, low_bits=low_bits)
+
+
 def write_raw(path):
     out = Writer(path, "raw: every width, ragged column groups, lanes and blocks.")
     rng = random.Random(3)
@@ -277,8 +324,8 @@ def main(arguments):
         sys.exit(__doc__)
     for name, write in [
         ("rans_counts", write_counts), ("rans_tables", write_tables),
-        ("rans_shapes", write_shapes), ("raw", write_raw),
-        ("window", write_window),
+        ("rans_shapes", write_shapes), ("rans16", write_rans16),
+        ("raw", write_raw), ("window", write_window),
     ]:  # fmt: skip
         write(f"{arguments[0]}/{name}.txt")
 

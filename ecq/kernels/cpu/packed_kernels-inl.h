@@ -2,11 +2,12 @@
 // Included once per target file, inside its target region, with ECQ_TARGET naming the namespace.
 //
 // A kernel is a Source (which codec) times a Sink (what becomes of the levels). Work split: the 32
-// lanes of a block are 32 rows; kTilesInFlight tiles are decoded side by side, to hide the latency
+// lanes of a block are 32 rows; a few tiles are decoded side by side, to hide the latency
 // of the state chain behind that of another tile. Data movement: the payload is read once, front to
 // back; x is broadcast value by value. Decode: the Source yields one column of 32 levels in
 // registers, in the low byte of each lane. Reduction: none across lanes, each lane owns its row.
-// One pair has a kernel of its own: the window code times int8 activations (window_kernels-inl.h).
+// Two pairs have a kernel of their own: the window code times int8 activations
+// (window_kernels-inl.h) and, in AVX-512, rANS 16x8 times int8 activations (rans16_avx512-inl.h).
 
 // In this order; none stands alone.
 // clang-format off
@@ -17,11 +18,35 @@
 
 namespace ecq::ECQ_TARGET {
 
-inline constexpr size_t kTilesInFlight = 2;
+// One past the last tile of [.., end) that has all its rows.
+inline uint32_t FullTilesEnd(const PackedView& w, uint32_t end) {
+  const bool last_is_short = end == w.desc.num_tiles && w.desc.rows % TileRows(w.desc) != 0;
+  return last_is_short ? end - 1 : end;
+}
+
+}  // namespace ecq::ECQ_TARGET
+
+#ifdef ECQ_TARGET_RANS16
+#include ECQ_TARGET_RANS16
+#endif
+
+namespace ecq::ECQ_TARGET {
+
+#ifndef ECQ_TARGET_RANS16
+template <uint32_t /*low_bits*/>
+using Rans16Source = RansSource<Rans16Coder>;
+#endif
+
+template <typename Sink, size_t... kIndexes>
+inline std::array<Sink, sizeof...(kIndexes)> CopiesOf(const Sink& sink,
+                                                      std::index_sequence<kIndexes...>) {
+  return {((void)kIndexes, sink)...};
+}
 
 // One block of kTiles tiles side by side, 32 columns at a time.
 template <size_t kTiles, typename Source, typename Sink>
-inline void RunBlock(const PackedView& w, Source (&sources)[kTiles], Sink (&sinks)[kTiles]) {
+inline void RunBlock(const PackedView& w, Source (&sources)[kTiles],
+                     std::array<Sink, kTiles>& sinks) {
   uint32_t group = 0;
   for (Source& source : sources) source.BeginBlock();
   for (uint32_t s = 0; s < w.desc.num_spans; ++s) {
@@ -48,7 +73,7 @@ inline void RunBlock(const PackedView& w, Source (&sources)[kTiles], Sink (&sink
 // Tiles tile .. tile + kTiles - 1, all of them of `blocks` whole blocks.
 template <size_t kTiles, typename Source, typename Sink>
 inline bool RunTiles(const PackedView& w, uint32_t tile, uint32_t blocks, Source (&sources)[kTiles],
-                     Sink (&sinks)[kTiles]) {
+                     std::array<Sink, kTiles>& sinks) {
   for (size_t t = 0; t < kTiles; ++t) sources[t].BeginTile(w, tile + static_cast<uint32_t>(t));
   for (uint32_t block = 0; block < blocks; ++block) {
     for (size_t t = 0; t < kTiles; ++t) {
@@ -68,20 +93,20 @@ inline bool RunTiles(const PackedView& w, uint32_t tile, uint32_t blocks, Source
 template <typename Source, typename Sink>
 static uint32_t RunWholeBlocks(const PackedView& w, uint32_t begin, uint32_t end, const Sink& sink,
                                bool* ok) {
-  const bool last_is_short = end == w.desc.num_tiles && w.desc.rows % TileRows(w.desc) != 0;
-  const uint32_t full_end = last_is_short ? end - 1 : end;
+  const uint32_t full_end = FullTilesEnd(w, end);
   const uint32_t blocks = w.desc.blocks_per_tile;
   uint32_t tile = begin;
+  constexpr uint32_t kTilesInFlight = Source::kTilesInFlight;
   for (; tile + kTilesInFlight <= full_end; tile += kTilesInFlight) {
     Source sources[kTilesInFlight];
-    Sink sinks[kTilesInFlight] = {sink, sink};
+    auto sinks = CopiesOf(sink, std::make_index_sequence<kTilesInFlight>());
     *ok &= RunTiles(w, tile, blocks, sources, sinks);
   }
   for (; tile < end; ++tile) {
     const uint32_t rows = TileRowEnd(w.desc, tile) - TileRowBegin(w.desc, tile);
     if (rows % kMaxLanes != 0) break;
     Source sources[1];
-    Sink sinks[1] = {sink};
+    std::array<Sink, 1> sinks{sink};
     *ok &= RunTiles(w, tile, rows / kMaxLanes, sources, sinks);
   }
   return tile;
@@ -95,7 +120,11 @@ static uint32_t RunWholeBlocks(const PackedView& w, uint32_t begin, uint32_t end
     case CodecId::kRaw:
       return RunWholeBlocks<RawSource>(w, begin, end, sink, ok);
     case CodecId::kRans:
-      return RunWholeBlocks<RansSource>(w, begin, end, sink, ok);
+      return RunWholeBlocks<RansSource<Rans32Coder>>(w, begin, end, sink, ok);
+    case CodecId::kRans16:
+      if (w.desc.low_bits == 0) return RunWholeBlocks<Rans16Source<0>>(w, begin, end, sink, ok);
+      if (w.desc.low_bits == 1) return RunWholeBlocks<Rans16Source<1>>(w, begin, end, sink, ok);
+      return RunWholeBlocks<Rans16Source<2>>(w, begin, end, sink, ok);
     case CodecId::kWindow:
       return RunWholeBlocks<WindowSource>(w, begin, end, sink, ok);
   }
@@ -114,6 +143,10 @@ static bool GemvPackedI8(const PackedView& w, uint32_t begin, uint32_t end,
   bool ok = true;
   if (w.desc.codec == CodecId::kWindow && WhyNotVectorized(w) == nullptr) {
     begin = GemvWindowI8(w, begin, end, x, y, &ok);
+#ifdef ECQ_TARGET_RANS16
+  } else if (w.desc.codec == CodecId::kRans16 && WhyNotVectorized(w) == nullptr) {
+    begin = GemvRans16I8(w, begin, end, x, y, &ok);
+#endif
   } else {
     begin = RunWholeBlocks(w, begin, end, GemvI8Sink(w, x, y), &ok);
   }

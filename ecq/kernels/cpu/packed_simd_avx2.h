@@ -52,19 +52,39 @@ inline constexpr ExpandTable kExpand = [] {
   return table;
 }();
 
-// Lanes below 2^16 are shifted up by a word and take, in lane order, the next words at `next`,
-// which advances past them. Reads 16 bytes.
+// The states at `p`, of 32 or 16 bits.
+template <typename State>
+inline U32 LoadStates(const uint8_t* p) {
+  if constexpr (sizeof(State) == 4) return LoadU32(p);
+  return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+
+// Lanes with no bits above those of a Unit (of 16 or 8) are shifted up by one and take, in lane
+// order, the next units at `next`, which advances past them. Reads 8 units.
+template <typename Unit>
 inline U32 Refill(U32 states, const uint8_t*& next) {
-  const U32 needy = _mm256_cmpeq_epi32(_mm256_srli_epi32(states, 16), _mm256_setzero_si256());
+  constexpr int kBits = 8 * sizeof(Unit);
+  const U32 needy = _mm256_cmpeq_epi32(_mm256_srli_epi32(states, kBits), _mm256_setzero_si256());
   const uint32_t mask = static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(needy)));
-  const U32 words = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(next)));
+  U32 units;
+  if constexpr (sizeof(Unit) == 2) {
+    units = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(next)));
+  } else {
+    units = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(next)));
+  }
   // VPERMD looks at the low 3 bits of each index only.
   const U32 ranks = _mm256_srlv_epi32(SetU32(kExpand.nibbles[mask]),
                                       _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
-  const U32 spread = _mm256_permutevar8x32_epi32(words, ranks);
-  next += sizeof(uint16_t) * static_cast<uint32_t>(__builtin_popcount(mask));
-  const U32 refilled = _mm256_or_si256(_mm256_slli_epi32(states, 16), spread);
+  const U32 spread = _mm256_permutevar8x32_epi32(units, ranks);
+  next += sizeof(Unit) * static_cast<uint32_t>(__builtin_popcount(mask));
+  const U32 refilled = _mm256_or_si256(_mm256_slli_epi32(states, kBits), spread);
   return _mm256_blendv_epi8(states, refilled, needy);
+}
+
+// Bit l of `bits` as the number in lane l.
+inline U32 BitsOfLanes(uint32_t bits) {
+  const U32 lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_and_si256(_mm256_srlv_epi32(SetU32(bits), lanes), SetU32(1));
 }
 
 inline bool AllEqual(U32 a, U32 b) { return _mm256_movemask_epi8(_mm256_cmpeq_epi32(a, b)) == -1; }

@@ -33,15 +33,33 @@ inline U32 Gather(const uint32_t* table, U32 index) {
   return _mm512_i32gather_epi32(index, table, sizeof(uint32_t));
 }
 
-// Lanes below 2^16 are shifted up by a word and take, in lane order, the next words at `next`,
-// which advances past them. Reads 32 bytes.
+// The states at `p`, of 32 or 16 bits.
+template <typename State>
+inline U32 LoadStates(const uint8_t* p) {
+  if constexpr (sizeof(State) == 4) return LoadU32(p);
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+
+// Lanes with no bits above those of a Unit (of 16 or 8) are shifted up by one and take, in lane
+// order, the next units at `next`, which advances past them. Reads 16 units.
+template <typename Unit>
 inline U32 Refill(U32 states, const uint8_t*& next) {
-  const __mmask16 needy = _mm512_cmplt_epu32_mask(states, SetU32(kRansLowerBound));
-  const U32 words =
-      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(next)));
-  const U32 spread = _mm512_maskz_expand_epi32(needy, words);
-  next += sizeof(uint16_t) * static_cast<uint32_t>(_mm_popcnt_u32(needy));
-  return _mm512_mask_or_epi32(states, needy, _mm512_slli_epi32(states, 16), spread);
+  constexpr int kBits = 8 * sizeof(Unit);
+  const __mmask16 needy = _mm512_cmplt_epu32_mask(states, SetU32(1u << kBits));
+  U32 units;
+  if constexpr (sizeof(Unit) == 2) {
+    units = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(next)));
+  } else {
+    units = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(next)));
+  }
+  const U32 spread = _mm512_maskz_expand_epi32(needy, units);
+  next += sizeof(Unit) * static_cast<uint32_t>(_mm_popcnt_u32(needy));
+  return _mm512_mask_or_epi32(states, needy, _mm512_slli_epi32(states, kBits), spread);
+}
+
+// Bit l of `bits` as the number in lane l.
+inline U32 BitsOfLanes(uint32_t bits) {
+  return _mm512_maskz_set1_epi32(static_cast<__mmask16>(bits), 1);
 }
 
 inline bool AllEqual(U32 a, U32 b) { return _mm512_cmpneq_epi32_mask(a, b) == 0; }

@@ -10,13 +10,20 @@ struct LevelColumn {
   U32 v[kVecs];
 };
 
+template <typename Coder>
 class RansSource {
  public:
+  static constexpr size_t kTilesInFlight = 2;
+
   void BeginTile(const PackedView& w, uint32_t tile) {
+    using State = typename Coder::State;
     const uint8_t* const begin = w.TileBegin(tile);
-    for (size_t v = 0; v < kVecs; ++v) state_[v] = LoadU32(begin + v * sizeof(U32));
-    next_ = begin + kMaxLanes * sizeof(uint32_t);
+    for (size_t v = 0; v < kVecs; ++v) {
+      state_[v] = LoadStates<State>(begin + v * kLanes * sizeof(State));
+    }
+    next_ = begin + kMaxLanes * sizeof(State);
     end_ = w.TileEnd(tile);
+    low_bits_ = w.desc.low_bits;
     overran_ = false;
   }
   void BeginBlock() {}
@@ -28,6 +35,8 @@ class RansSource {
 
   LevelColumn Next(uint32_t /*column_in_chunk*/) {
     LevelColumn column;
+    const uint8_t* const planes = next_;
+    if constexpr (Coder::kHasLowBits) next_ += low_bits_ * sizeof(uint32_t);
     const U32 slot_mask = SetU32((1u << prob_bits_) - 1);
     for (size_t v = 0; v < kVecs; ++v) {
       column.v[v] = Gather(table_, AndU32(state_[v], slot_mask));
@@ -35,31 +44,46 @@ class RansSource {
     for (size_t v = 0; v < kVecs; ++v) {
       const U32 freq = AddU32(ShiftRight<20>(column.v[v]), SetU32(1));
       const U32 bias = AndU32(ShiftRight<8>(column.v[v]), SetU32(0xfff));
-      state_[v] = Refill(AddU32(MulU32(freq, ShiftRightBy(state_[v], prob_bits_)), bias), next_);
+      state_[v] = Refill<typename Coder::Unit>(
+          AddU32(MulU32(freq, ShiftRightBy(state_[v], prob_bits_)), bias), next_);
     }
-    // As the reference does: from the tile's end one step reads at most 32 words, then goes back.
+    if constexpr (Coder::kHasLowBits) AddLowBits(planes, column);
+    // As the reference does: from the tile's end one step reads at most the planes and 32 units,
+    // then goes back.
     overran_ |= next_ > end_;
     next_ = next_ > end_ ? end_ : next_;
     return column;
   }
 
   bool EndTile() const {
-    bool ok = !overran_ && (next_ == end_ || (end_ - next_ == 2 && LoadLe<uint16_t>(next_) == 0));
-    for (size_t v = 0; v < kVecs; ++v) ok &= AllEqual(state_[v], SetU32(kRansLowerBound));
+    bool ok = !overran_ && OnlyPaddingLeft(next_, end_);
+    for (size_t v = 0; v < kVecs; ++v) ok &= AllEqual(state_[v], SetU32(Coder::kLowerBound));
     return ok;
   }
 
  private:
+  void AddLowBits(const uint8_t* planes, LevelColumn& column) const {
+    for (uint32_t plane = 0; plane < low_bits_; ++plane) {
+      const uint32_t bits = LoadLe<uint32_t>(planes + plane * sizeof(uint32_t));
+      for (size_t v = 0; v < kVecs; ++v) {
+        column.v[v] = OrU32(column.v[v], ShiftLeftBy(BitsOfLanes(bits >> v * kLanes), plane));
+      }
+    }
+  }
+
   U32 state_[kVecs];
   const uint8_t* next_;
   const uint8_t* end_;
   const uint32_t* table_;
   uint32_t prob_bits_;
+  uint32_t low_bits_;
   bool overran_;
 };
 
 class RawSource {
  public:
+  static constexpr size_t kTilesInFlight = 2;
+
   void BeginTile(const PackedView& w, uint32_t tile) {
     next_ = w.TileBegin(tile);
     end_ = w.TileEnd(tile);

@@ -1,13 +1,16 @@
 // The AVX2 build of the kernels over coded matrices.
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "ecq/base/bytes.h"
 #include "ecq/base/target_region.h"
 #include "ecq/kernels/activations.h"
 #include "ecq/kernels/cpu/intrinsics.h"
 #include "ecq/kernels/cpu/packed_targets.h"
+#include "ecq/kernels/rans_coder.h"
 #include "ecq/kernels/reference/packed.h"
 
 #if defined(__x86_64__)

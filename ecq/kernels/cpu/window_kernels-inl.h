@@ -144,6 +144,8 @@ struct DecodeWindowGroup {
 
 class WindowSource {
  public:
+  static constexpr size_t kTilesInFlight = 2;
+
   void BeginTile(const PackedView& w, uint32_t tile) {
     next_ = w.TileBegin(tile);
     end_ = w.TileEnd(tile);

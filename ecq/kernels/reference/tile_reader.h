@@ -7,6 +7,7 @@
 
 #include "ecq/base/bytes.h"
 #include "ecq/kernels/packed_view.h"
+#include "ecq/kernels/rans_coder.h"
 
 namespace ecq::reference {
 
@@ -14,37 +15,49 @@ namespace ecq::reference {
 //   for each block, for each span: BeginSpan(); for each column of the span, for each active lane:
 //   Next(); EndColumn() after each column
 // and asks EndedWell() at the end. Stays inside the payload and its padding whatever it holds.
+template <typename Coder>
 class RansTileReader {
  public:
   RansTileReader(const PackedView& w, uint32_t tile) : w_(w) {
+    using State = typename Coder::State;
     const uint32_t rows = TileRowEnd(w.desc, tile) - TileRowBegin(w.desc, tile);
     num_states_ = std::min(rows, w.desc.lanes);
-    next_ = w.TileBegin(tile) + num_states_ * sizeof(uint32_t);
+    next_ = w.TileBegin(tile) + num_states_ * sizeof(State);
     end_ = w.TileEnd(tile);
     for (uint32_t lane = 0; lane < num_states_; ++lane) {
-      states_[lane] = LoadLe<uint32_t>(w.TileBegin(tile) + lane * sizeof(uint32_t));
+      states_[lane] = LoadLe<State>(w.TileBegin(tile) + lane * sizeof(State));
     }
   }
 
-  void BeginBlock(uint32_t /*active*/) {}
+  void BeginBlock(uint32_t active) { active_ = active; }
   void BeginSpan(uint32_t span) { table_ = &w_.tables[span]; }
-  void BeginColumn(uint32_t /*col*/) {}
+  void BeginColumn(uint32_t /*col*/) {
+    low_.fill(0);
+    const uint32_t plane_bytes = Rans16PlaneBytes(active_);
+    for (uint32_t plane = 0; plane < w_.desc.low_bits; ++plane) {
+      for (uint32_t lane = 0; lane < active_; ++lane) {
+        low_[lane] |= (next_[lane / 8] >> lane % 8 & 1u) << plane;
+      }
+      next_ += plane_bytes;
+    }
+  }
 
   int32_t Next(uint32_t lane) {
     const uint32_t slot_index = states_[lane] & ((1u << table_->prob_bits) - 1);
     const RansSlot slot = table_->fused != nullptr ? UnpackSlot32(table_->fused[slot_index])
                                                    : UnpackSlot64(table_->wide[slot_index]);
     states_[lane] = RansPop(states_[lane], slot, table_->prob_bits);
-    return slot.level;
+    return slot.level + static_cast<int32_t>(low_[lane]);
   }
 
   // Refills the lanes that need it, in order. A position past the tile's end goes back to the end,
-  // so at most kMaxLanes words beyond it are ever read.
+  // so at most one step's worth beyond it is ever read: kMaxLanes units and the planes.
   void EndColumn(uint32_t active) {
+    using Unit = typename Coder::Unit;
     for (uint32_t lane = 0; lane < active; ++lane) {
-      if (!RansNeedsWord(states_[lane])) continue;
-      states_[lane] = RansRefill(states_[lane], LoadLe<uint16_t>(next_));
-      next_ += sizeof(uint16_t);
+      if (states_[lane] >= Coder::kLowerBound) continue;
+      states_[lane] = states_[lane] << 8 * sizeof(Unit) | LoadLe<Unit>(next_);
+      next_ += sizeof(Unit);
     }
     if (next_ > end_) {
       overran_ = true;
@@ -53,11 +66,9 @@ class RansTileReader {
   }
 
   bool EndedWell() const {
-    const bool at_end =
-        next_ == end_ || (end_ - next_ == sizeof(uint16_t) && LoadLe<uint16_t>(next_) == 0);
-    return !overran_ && at_end &&
+    return !overran_ && OnlyPaddingLeft(next_, end_) &&
            std::all_of(states_.begin(), states_.begin() + num_states_,
-                       [](uint32_t state) { return state == kRansLowerBound; });
+                       [](uint32_t state) { return state == Coder::kLowerBound; });
   }
 
  private:
@@ -66,8 +77,10 @@ class RansTileReader {
   const uint8_t* next_;
   const uint8_t* end_;
   uint32_t num_states_;
+  uint32_t active_ = 0;
   bool overran_ = false;
   std::array<uint32_t, kMaxLanes> states_{};
+  std::array<uint32_t, kMaxLanes> low_{};  // raw low bits of the column
 };
 
 class RawTileReader {
@@ -199,7 +212,9 @@ bool ReadTile(const PackedView& w, uint32_t tile, Fn&& fn) {
     case CodecId::kRaw:
       return ReadTileWith<RawTileReader>(w, tile, fn);
     case CodecId::kRans:
-      return ReadTileWith<RansTileReader>(w, tile, fn);
+      return ReadTileWith<RansTileReader<Rans32Coder>>(w, tile, fn);
+    case CodecId::kRans16:
+      return ReadTileWith<RansTileReader<Rans16Coder>>(w, tile, fn);
     case CodecId::kWindow:
       return ReadTileWith<WindowTileReader>(w, tile, fn);
   }
