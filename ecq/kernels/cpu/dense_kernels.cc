@@ -7,8 +7,7 @@
 namespace ecq {
 namespace {
 
-constexpr DenseKernels kReference{reference::Gemv, reference::WeightedRowSum, reference::Softmax,
-                                  reference::SiluMul, reference::GeluTanh};
+constexpr DenseKernels kReference{reference::Gemv, reference::SiluMul, reference::GeluTanh};
 
 }  // namespace
 

@@ -13,10 +13,6 @@ namespace ecq {
 struct DenseKernels {
   // y[r] = sum_k w[r, k] x[k]. w (rows, cols), x (cols), y (rows).
   void (*gemv)(const float* w, size_t rows, size_t cols, const float* x, float* y);
-  // y[c] = sum_r p[r] v[r, c]. p (rows), v (rows, cols), y (cols).
-  void (*weighted_row_sum)(const float* p, const float* v, size_t rows, size_t cols, float* y);
-  // x = softmax(scale * x) in place. Pre: n >= 1, scale >= 0.
-  void (*softmax)(float* x, size_t n, float scale);
   // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i].
   void (*silu_mul)(float* gate, const float* up, size_t n);
   // x[i] = x[i] / 2 * (1 + tanh(sqrt(2 / pi) * (x[i] + 0.044715 x[i]^3))).

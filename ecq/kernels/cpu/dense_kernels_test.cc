@@ -55,48 +55,6 @@ TEST_P(DenseKernelsTest, GemvMatchesReferenceForEveryLength) {
   }
 }
 
-TEST_P(DenseKernelsTest, WeightedRowSumMatchesReferenceForEveryWidth) {
-  for (size_t cols = 1; cols <= 150; ++cols) {
-    const size_t rows = cols % 7;
-    const auto v = RandomVector(rng_, rows * cols);
-    const auto p = RandomVector(rng_, rows);
-    std::vector<float> expected(cols), actual(cols + 1, kGuard);
-    reference::WeightedRowSum(p.data(), v.data(), rows, cols, expected.data());
-    kernels_->weighted_row_sum(p.data(), v.data(), rows, cols, actual.data());
-    for (size_t c = 0; c < cols; ++c) EXPECT_NEAR(actual[c], expected[c], 1e-5) << cols;
-    EXPECT_EQ(actual[cols], kGuard);
-  }
-}
-
-TEST_P(DenseKernelsTest, SoftmaxMatchesReferenceForEveryLength) {
-  for (size_t n = 1; n <= 150; ++n) {
-    auto actual = RandomVector(rng_, n, 20);
-    auto expected = actual;
-    actual.push_back(kGuard);
-    reference::Softmax(expected.data(), n, 0.25f);
-    kernels_->softmax(actual.data(), n, 0.25f);
-    for (size_t i = 0; i < n; ++i) {
-      EXPECT_NEAR(actual[i], expected[i], 2e-6 * expected[i] + 1e-37) << n;
-    }
-    EXPECT_EQ(actual[n], kGuard);
-  }
-}
-
-TEST_P(DenseKernelsTest, SoftmaxOfExtremeScores) {
-  std::vector<float> x(40, -3e38f);
-  x[17] = 10;
-  kernels_->softmax(x.data(), x.size(), 1);
-  EXPECT_EQ(x[17], 1);
-  EXPECT_NEAR(x[0], 0, 1e-37);
-
-  for (const size_t at : {size_t{0}, size_t{20}, size_t{39}}) {
-    std::vector<float> bad(40, 1);
-    bad[at] = std::numeric_limits<float>::quiet_NaN();
-    kernels_->softmax(bad.data(), bad.size(), 1);
-    EXPECT_TRUE(std::isnan(bad[at]));
-  }
-}
-
 TEST_P(DenseKernelsTest, SiluMulMatchesReference) {
   for (const size_t n : {1, 7, 8, 9, 15, 16, 17, 31, 1000}) {
     auto actual = RandomVector(rng_, n, 10);

@@ -16,6 +16,21 @@ inline void Store(float* p, F32 v) { _mm512_storeu_ps(p, v); }
 inline F32 LoadFirst(const float* p, size_t n) { return _mm512_maskz_loadu_ps(FirstLanes(n), p); }
 inline void StoreFirst(float* p, size_t n, F32 v) { _mm512_mask_storeu_ps(p, FirstLanes(n), v); }
 
+// kLanes floats, binary16 numbers or signed bytes.
+inline F32 LoadAsF32(const float* p) { return Load(p); }
+inline F32 LoadAsF32(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline F32 LoadAsF32(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+// kLanes binary16 numbers, to nearest, ties to even.
+inline void StoreHalves(uint16_t* p, F32 v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
 inline F32 Add(F32 a, F32 b) { return _mm512_add_ps(a, b); }
 inline F32 Sub(F32 a, F32 b) { return _mm512_sub_ps(a, b); }
 inline F32 Mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }

@@ -1,7 +1,6 @@
 // Dense f32 operations in plain scalar code.
 #include "ecq/kernels/reference/dense.h"
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -13,24 +12,6 @@ void Gemv(const float* w, size_t rows, size_t cols, const float* x, float* y) {
     for (size_t k = 0; k < cols; ++k) sum += static_cast<double>(w[r * cols + k]) * x[k];
     y[r] = static_cast<float>(sum);
   }
-}
-
-void WeightedRowSum(const float* p, const float* v, size_t rows, size_t cols, float* y) {
-  for (size_t c = 0; c < cols; ++c) {
-    double sum = 0;
-    for (size_t r = 0; r < rows; ++r) sum += static_cast<double>(p[r]) * v[r * cols + c];
-    y[c] = static_cast<float>(sum);
-  }
-}
-
-void Softmax(float* x, size_t n, float scale) {
-  const float max = *std::max_element(x, x + n);
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) {
-    x[i] = std::exp((x[i] - max) * scale);
-    sum += x[i];
-  }
-  for (size_t i = 0; i < n; ++i) x[i] = static_cast<float>(x[i] / sum);
 }
 
 void SiluMul(float* gate, const float* up, size_t n) {

@@ -7,8 +7,6 @@ namespace ecq::reference {
 
 // Contracts as in DenseKernels (ecq/kernels/cpu/dense_kernels.h); sums are accumulated in f64.
 void Gemv(const float* w, size_t rows, size_t cols, const float* x, float* y);
-void WeightedRowSum(const float* p, const float* v, size_t rows, size_t cols, float* y);
-void Softmax(float* x, size_t n, float scale);
 void SiluMul(float* gate, const float* up, size_t n);
 void GeluTanh(float* x, size_t n);
 
