@@ -10,10 +10,20 @@
 
 namespace ecq::ECQ_TARGET {
 
-// Sums that the registers hold: two vectors for each row.
+// Sums that the registers hold: two vectors for each row, or four for half of the rows.
 inline constexpr size_t kRowTile = kLanes == 16 ? 8 : 4;
 inline constexpr size_t kPassLanes = 2 * kLanes;
 static_assert(kRowTile * kKvSegment <= kAttentionScratch && kKvBlock % kPassLanes == 0);
+
+// How many positions ahead memory is asked for keys and values.
+inline constexpr size_t kAhead = kKvBlock;
+
+template <size_t kBytes>
+inline void Prefetch(const void* p) {
+  for (size_t i = 0; i < kBytes; i += kCacheLineBytes) {
+    __builtin_prefetch(static_cast<const char*>(p) + i);
+  }
+}
 
 // Positions that a tile of rows meets, as offsets from a multiple of kKvBlock.
 struct TileRange {
@@ -31,6 +41,7 @@ inline void ScoreTile(const KvView& kv, const float* q, size_t origin, TileRange
     F32 sums[kRows][2];
     for (size_t r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = Set(0);
     for (size_t d = 0; d < kv.head_dim; ++d, keys += kKvBlock) {
+      Prefetch<kPassLanes * sizeof(Element)>(keys + kAhead * kv.head_dim);
       const F32 first = LoadAsF32(keys);
       const F32 second = LoadAsF32(keys + kLanes);
       for (size_t r = 0; r < kRows; ++r) {
@@ -74,28 +85,43 @@ inline float WeighScores(float* scores, TileRange tile, TileRange own, float* ma
   return SumLanes(sums);
 }
 
-// sums[r] = sum over j of weights[r, j] v[j].
+// sums[r] = sum over j of weights[r, j] v[j], of kVecs vectors of dimensions from d on.
+template <size_t kRows, size_t kVecs, typename Element>
+inline void SumVectors(const KvView& kv, const float* weights, size_t origin, TileRange range,
+                       size_t d, float* all_sums) {
+  const size_t stride = KvValueStride(kv.head_dim);
+  F32 sums[kRows][kVecs];
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t v = 0; v < kVecs; ++v) sums[r][v] = Set(0);
+  }
+  const Element* values =
+      reinterpret_cast<const Element*>(kv.values) + (origin + range.begin) * stride + d;
+  for (size_t j = range.begin; j < range.end; ++j, values += stride) {
+    Prefetch<kVecs * kLanes * sizeof(Element)>(values + kAhead * stride);
+    F32 value[kVecs];
+    for (size_t v = 0; v < kVecs; ++v) value[v] = LoadAsF32(values + v * kLanes);
+    for (size_t r = 0; r < kRows; ++r) {
+      const F32 weight = Set(weights[r * kKvSegment + j]);
+      for (size_t v = 0; v < kVecs; ++v) sums[r][v] = MulAdd(weight, value[v], sums[r][v]);
+    }
+  }
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t v = 0; v < kVecs; ++v) Store(all_sums + r * stride + d + v * kLanes, sums[r][v]);
+  }
+}
+
+// The same for all dimensions. Few rows wait for memory, which likes whole rows.
 template <size_t kRows, typename Element>
 inline void SumTile(const KvView& kv, const float* weights, size_t origin, TileRange range,
                     float* all_sums) {
+  constexpr size_t kWideVecs = kRows <= kRowTile / 2 ? 4 : 2;
   const size_t stride = KvValueStride(kv.head_dim);
-  const Element* const values = reinterpret_cast<const Element*>(kv.values) + origin * stride;
-  for (size_t d = 0; d < stride; d += kPassLanes) {
-    F32 sums[kRows][2];
-    for (size_t r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = Set(0);
-    for (size_t j = range.begin; j < range.end; ++j) {
-      const F32 first = LoadAsF32(values + j * stride + d);
-      const F32 second = LoadAsF32(values + j * stride + d + kLanes);
-      for (size_t r = 0; r < kRows; ++r) {
-        const F32 weight = Set(weights[r * kKvSegment + j]);
-        sums[r][0] = MulAdd(weight, first, sums[r][0]);
-        sums[r][1] = MulAdd(weight, second, sums[r][1]);
-      }
-    }
-    for (size_t r = 0; r < kRows; ++r) {
-      Store(all_sums + r * stride + d, sums[r][0]);
-      Store(all_sums + r * stride + d + kLanes, sums[r][1]);
-    }
+  size_t d = 0;
+  for (; d + kWideVecs * kLanes <= stride; d += kWideVecs * kLanes) {
+    SumVectors<kRows, kWideVecs, Element>(kv, weights, origin, range, d, all_sums);
+  }
+  for (; d < stride; d += kPassLanes) {
+    SumVectors<kRows, 2, Element>(kv, weights, origin, range, d, all_sums);
   }
 }
 

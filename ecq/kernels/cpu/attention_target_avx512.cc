@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ecq/base/aligned_buffer.h"
 #include "ecq/base/bytes.h"
 #include "ecq/base/target_region.h"
 #include "ecq/kernels/cpu/attention_targets.h"
