@@ -1,7 +1,11 @@
 // Bodies of the dense kernels over the vector vocabulary of dense_simd_<isa>.h.
 // Included once per target file, inside its target region, with ECQ_TARGET naming the namespace.
 
+// In this order; none stands alone.
+// clang-format off
 #include "ecq/kernels/cpu/dense_exp-inl.h"
+#include "ecq/kernels/cpu/dense_hadamard-inl.h"
+// clang-format on
 
 namespace ecq::ECQ_TARGET {
 
@@ -50,6 +54,35 @@ static void GeluTanh(float* x, size_t n) {
   if (i < n) StoreFirst(x + i, n - i, GeluTanhVector(LoadFirst(x + i, n - i)));
 }
 
-const DenseKernels kDenseKernels{Gemv, SiluMul, GeluTanh};
+static void AddTo(float* x, const float* delta, size_t n) {
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(x + i, Add(Load(x + i), Load(delta + i)));
+  if (i < n) StoreFirst(x + i, n - i, Add(LoadFirst(x + i, n - i), LoadFirst(delta + i, n - i)));
+}
+
+static void RmsNorm(const float* x, const float* weight, size_t n, float eps, float* out) {
+  const float mean_square = Dot(x, x, n) / static_cast<float>(n);
+  const F32 inverse = Set(1.0f / std::sqrt(mean_square + eps));
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Store(out + i, Mul(Load(weight + i), Mul(Load(x + i), inverse)));
+  }
+  if (i < n) {
+    const F32 scaled = Mul(LoadFirst(x + i, n - i), inverse);
+    StoreFirst(out + i, n - i, Mul(LoadFirst(weight + i, n - i), scaled));
+  }
+}
+
+static void RotatePairs(float* a, float* b, const float* cos, const float* sin, size_t n) {
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const F32 x = Load(a + i), y = Load(b + i), c = Load(cos + i), s = Load(sin + i);
+    Store(a + i, Sub(Mul(x, c), Mul(y, s)));
+    Store(b + i, Add(Mul(y, c), Mul(x, s)));
+  }
+  reference::RotatePairs(a + i, b + i, cos + i, sin + i, n - i);
+}
+
+const DenseKernels kDenseKernels{Gemv, SiluMul, GeluTanh, AddTo, RmsNorm, RotatePairs, Rotate};
 
 }  // namespace ecq::ECQ_TARGET

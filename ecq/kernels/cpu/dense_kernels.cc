@@ -7,7 +7,9 @@
 namespace ecq {
 namespace {
 
-constexpr DenseKernels kReference{reference::Gemv, reference::SiluMul, reference::GeluTanh};
+constexpr DenseKernels kReference{reference::Gemv,  reference::SiluMul, reference::GeluTanh,
+                                  reference::AddTo, reference::RmsNorm, reference::RotatePairs,
+                                  reference::Rotate};
 
 }  // namespace
 

@@ -52,6 +52,30 @@ inline F32 PowerOfTwo(F32 n) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
 }
 
+// One round of a Hadamard transform: lanes i and i + kHalf become their sum and difference.
+template <size_t kHalf>
+inline F32 Butterfly(F32 v) {
+  static_assert(kHalf == 1 || kHalf == 2 || kHalf == 4);
+  if constexpr (kHalf == 1) {
+    const F32 other = _mm256_permute_ps(v, 0xb1);
+    return _mm256_blend_ps(_mm256_add_ps(v, other), _mm256_sub_ps(other, v), 0xaa);
+  } else if constexpr (kHalf == 2) {
+    const F32 other = _mm256_permute_ps(v, 0x4e);
+    return _mm256_blend_ps(_mm256_add_ps(v, other), _mm256_sub_ps(other, v), 0xcc);
+  } else {
+    const F32 other = _mm256_permute2f128_ps(v, v, 1);
+    return _mm256_blend_ps(_mm256_add_ps(v, other), _mm256_sub_ps(other, v), 0xf0);
+  }
+}
+// Negates the lanes l where bit 31 of first + l * step is set.
+inline F32 NegateWhere(F32 v, uint32_t first, uint32_t step) {
+  const __m256i lanes = _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+                                           _mm256_set1_epi32(static_cast<int>(step)));
+  const __m256i bits = _mm256_add_epi32(lanes, _mm256_set1_epi32(static_cast<int>(first)));
+  const __m256i signs = _mm256_and_si256(bits, _mm256_set1_epi32(INT32_MIN));
+  return _mm256_xor_ps(v, _mm256_castsi256_ps(signs));
+}
+
 inline float SumLanes(F32 v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
