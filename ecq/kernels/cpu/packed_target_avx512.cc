@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "ecq/base/bytes.h"
 #include "ecq/base/target_region.h"
 #include "ecq/kernels/activations.h"
 #include "ecq/kernels/cpu/intrinsics.h"
 #include "ecq/kernels/cpu/packed_targets.h"
+#include "ecq/kernels/cpu/padded_block.h"
 #include "ecq/kernels/reference/packed.h"
 
 #if defined(__x86_64__)
