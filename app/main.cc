@@ -109,7 +109,8 @@ CLI::App* AddRun(CLI::App& app, ecq::RunArgs& args) {
   c->add_option("--ctx", args.context, "context size (default: what prompt and -n need)")
       ->check(CLI::Range(1, 1 << 20));
   c->add_option("--activations", args.activations, "f32 or i8, rounded per 32 values (default)");
-  c->add_option("--kv", args.kv, "numbers of the KV cache: f16 (default), f32 or q8");
+  c->add_option("--kv", args.kv,
+                "numbers of the KV cache: f16 (default), f32 or q8, which some models do not bear");
   c->add_flag("-v,--verbose", args.verbose, "print speeds to standard error");
   AddThreads(*c, args.threads, "-t,--threads");
   c->footer(
@@ -143,7 +144,8 @@ CLI::App* AddChat(CLI::App& app, ecq::ChatArgs& args) {
                 "tokens of a conversation (default: what the model takes, at most 8192)")
       ->check(CLI::Range(1, 1 << 20));
   c->add_option("--activations", args.activations, "f32 or i8, rounded per 32 values (default)");
-  c->add_option("--kv", args.kv, "numbers of the KV cache: f16 (default), f32 or q8");
+  c->add_option("--kv", args.kv,
+                "numbers of the KV cache: f16 (default), f32 or q8, which some models do not bear");
   c->add_flag("-v,--verbose", args.verbose, "print speeds to standard error");
   AddThreads(*c, args.threads, "-t,--threads");
   c->footer(
@@ -172,7 +174,8 @@ CLI::App* AddEval(CLI::App& app, ecq::EvalArgs& args) {
                 "full windows");
   c->add_option("--base", args.base, "also KL and top-1 agreement to this model");
   c->add_option("--activations", args.activations, "f32 (default) or i8, rounded per 32 values");
-  c->add_option("--kv", args.kv, "numbers of the KV cache: f32 (default), f16 or q8");
+  c->add_option("--kv", args.kv,
+                "numbers of the KV cache: f32 (default), f16 or q8, which some models do not bear");
   c->add_flag("--json", args.json, "report as JSON");
   AddThreads(*c, args.threads, "-t,--threads");
   c->footer(
@@ -214,7 +217,8 @@ CLI::App* AddBench(CLI::App& app, ecq::BenchArgs& args) {
       ->delimiter(',')
       ->check(CLI::Range(1, 1024));
   c->add_option("--activations", args.activations, "f32 or i8, rounded per 32 values (default)");
-  c->add_option("--kv", args.kv, "numbers of the KV cache: f16 (default), f32 or q8");
+  c->add_option("--kv", args.kv,
+                "numbers of the KV cache: f16 (default), f32 or q8, which some models do not bear");
   c->add_option("-o,--output", args.output, "md (default), csv or json")
       ->check(CLI::IsMember({"md", "csv", "json"}));
   c->add_flag("--kernels", args.kernels,

@@ -222,7 +222,7 @@ typedef int32_t ecq_kv;
 enum {
   ECQ_KV_F32 = 0,
   ECQ_KV_F16 = 1, /* half the memory, hardly any loss */
-  ECQ_KV_Q8 = 2   /* 8 bits, with one scale for each head and position */
+  ECQ_KV_Q8 = 2   /* 8 bits, one scale for each head and position: a loss in some models */
 };
 
 /* Makes the state of one text: a cache of max_context positions (0: all that the model was made
