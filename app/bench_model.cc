@@ -120,14 +120,16 @@ Result<Rates> MeasurePrompt(const Model& model, Session& session, size_t tokens,
   });
 }
 
-Result<Rates> MeasureGeneration(const Model& model, Session& session, size_t tokens,
+Result<Rates> MeasureGeneration(const Model& model, Session& session, size_t depth, size_t tokens,
                                 size_t repetitions) {
-  const std::vector<uint32_t> ids = SomeTokens(model, tokens);
-  std::vector<float> hidden(model.config().hidden_size);
+  const std::vector<uint32_t> ids = SomeTokens(model, depth + tokens);
+  std::vector<float> hidden(std::max<size_t>(1, depth) * model.config().hidden_size);
   std::vector<float> logits(model.config().vocab_size);
+  session.Clear();
+  ECQ_RETURN_IF_ERROR(model.Forward(session, std::span(ids).first(depth), hidden.data()));
   return MeasureRates(static_cast<double>(tokens), repetitions, [&]() -> Status {
-    session.Clear();
-    for (const uint32_t& id : ids) {
+    session.Truncate(depth);
+    for (const uint32_t& id : std::span(ids).subspan(depth)) {
       ECQ_RETURN_IF_ERROR(model.Forward(session, {&id, 1}, hidden.data()));
       ECQ_RETURN_IF_ERROR(model.Logits(session, 1, hidden.data(), logits.data()));
     }

@@ -34,10 +34,11 @@ double MeasureReadBandwidth(ThreadPool& pool);
 // Bytes of weights that one generated token reads: all matrices, of an untied embedding one row.
 uint64_t WeightBytesPerToken(const OpenedModel& opened, const Model& model);
 
-// Tokens per second of a prompt of `tokens` tokens, and of `tokens` tokens generated one by one.
+// Tokens per second of a prompt of `tokens` tokens, and of `tokens` tokens generated one by one
+// behind `depth` tokens.
 Result<Rates> MeasurePrompt(const Model& model, Session& session, size_t tokens,
                             size_t repetitions);
-Result<Rates> MeasureGeneration(const Model& model, Session& session, size_t tokens,
+Result<Rates> MeasureGeneration(const Model& model, Session& session, size_t depth, size_t tokens,
                                 size_t repetitions);
 
 // Share of this machine's processors that other processes kept busy while this object lived: on a

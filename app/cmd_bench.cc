@@ -20,7 +20,7 @@ namespace ecq {
 namespace {
 
 struct TestRow {
-  std::string test;  // "pp512", "tg128"
+  std::string test;  // "pp512", "tg128", "tg128 @ d4096"
   size_t threads = 0;
   Rates tokens_per_second;
   double weight_bytes_per_second = 0;  // generation only
@@ -71,24 +71,26 @@ Result<std::unique_ptr<Matrix>> LoadMatrix(const OpenedModel& opened, const Sour
 }
 
 Status MeasureModel(const BenchArgs& args, const OpenedModel& opened, ActivationMode mode,
-                    Report* report) {
+                    KvFormat kv, Report* report) {
   ECQ_TRY(const Model model, opened.LoadModel());
-  const size_t context = std::max(args.prompt, args.generate);
+  const size_t context = std::max(args.prompt, args.depth + args.generate);
   for (const size_t threads : args.threads) {
     ThreadPool pool(threads);
     const double bandwidth = MeasureReadBandwidth(pool);
-    ECQ_TRY(Session session, model.NewSession(pool, {context, mode}));
+    ECQ_TRY(Session session, model.NewSession(pool, {context, mode, kv}));
     if (args.prompt > 0) {
       ECQ_TRY(Rates rates, MeasurePrompt(model, session, args.prompt, args.repetitions));
       report->tests.push_back(
           {fmt::format("pp{}", args.prompt), threads, std::move(rates), 0, bandwidth});
     }
     if (args.generate > 0) {
-      ECQ_TRY(Rates rates, MeasureGeneration(model, session, args.generate, args.repetitions));
+      ECQ_TRY(Rates rates,
+              MeasureGeneration(model, session, args.depth, args.generate, args.repetitions));
       const double bytes = static_cast<double>(WeightBytesPerToken(opened, model));
       const double bytes_per_second = bytes * rates.median();
-      report->tests.push_back({fmt::format("tg{}", args.generate), threads, std::move(rates),
-                               bytes_per_second, bandwidth});
+      const std::string depth = args.depth > 0 ? fmt::format(" @ d{}", args.depth) : "";
+      report->tests.push_back({fmt::format("tg{}{}", args.generate, depth), threads,
+                               std::move(rates), bytes_per_second, bandwidth});
     }
   }
   return OkStatus();
@@ -211,6 +213,7 @@ void PrintCsv(const Report& report) {
 
 Status RunBench(const BenchArgs& args) {
   ECQ_TRY(const ActivationMode mode, ParseActivationMode(args.activations));
+  ECQ_TRY(const KvFormat kv, ParseKvFormat(args.kv));
   ECQ_TRY(const OpenedModel opened, OpenedModel::Open(args.model));
   Report report;
   report.model = std::filesystem::path(args.model).filename().string();
@@ -225,7 +228,7 @@ Status RunBench(const BenchArgs& args) {
 
   const ForeignLoad load;
   ECQ_RETURN_IF_ERROR(args.kernels ? MeasureAllKernels(filled, opened, &report)
-                                   : MeasureModel(filled, opened, mode, &report));
+                                   : MeasureModel(filled, opened, mode, kv, &report));
   report.foreign_processors = load.BusyProcessors();
   constexpr double kNoticeable = 0.1;
   if (report.foreign_processors > kNoticeable) {

@@ -147,6 +147,7 @@ class Dialogue {
 
 Status RunChat(const ChatArgs& args) {
   ECQ_TRY(const ActivationMode activations, ParseActivationMode(args.activations));
+  ECQ_TRY(const KvFormat kv, ParseKvFormat(args.kv));
   ECQ_TRY(Sampler sampler, Sampler::Create({args.temperature, args.top_k, args.top_p, args.seed}));
   ECQ_TRY(const OpenedModel opened, OpenedModel::Open(args.model));
   ECQ_RETURN_IF_ERROR(opened.LoadConfig());  // says what an encoder cannot, before its tokenizer
@@ -167,7 +168,7 @@ Status RunChat(const ChatArgs& args) {
   const size_t context = args.context > 0
                              ? args.context
                              : std::min<size_t>(kDefaultContext, model.config().max_positions);
-  ECQ_TRY(Session session, model.NewSession(pool, {context, activations}));
+  ECQ_TRY(Session session, model.NewSession(pool, {context, activations, kv}));
   ChatSession chat(model, *tokenizer, *prompt, std::move(session), std::move(sampler),
                    args.max_tokens);
   chat.Reset(args.system);

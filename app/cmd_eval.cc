@@ -88,6 +88,7 @@ void PrintText(const OpenedModel& opened, const EvaluationResult& result) {
 
 Status RunEval(const EvalArgs& args) {
   ECQ_TRY(const ActivationMode activations, ParseActivationMode(args.activations));
+  ECQ_TRY(const KvFormat kv, ParseKvFormat(args.kv));
   ECQ_TRY(const OpenedModel opened, OpenedModel::Open(args.model));
   ECQ_TRY(const Model model, opened.LoadModel());
   const size_t context = std::min<size_t>(args.context, model.config().max_positions);
@@ -103,6 +104,7 @@ Status RunEval(const EvalArgs& args) {
 
   EvaluateOptions options;
   options.activations = activations;
+  options.kv = kv;
   std::optional<OpenedModel> base_opened;
   std::optional<Model> base;
   if (!args.base.empty()) {

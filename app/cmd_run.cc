@@ -16,6 +16,7 @@ namespace ecq {
 
 Status RunGenerate(const RunArgs& args) {
   ECQ_TRY(const ActivationMode activations, ParseActivationMode(args.activations));
+  ECQ_TRY(const KvFormat kv, ParseKvFormat(args.kv));
   ECQ_TRY(Sampler sampler, Sampler::Create({args.temperature, args.top_k, args.top_p, args.seed}));
   ECQ_TRY(const OpenedModel opened, OpenedModel::Open(args.model));
   ECQ_RETURN_IF_ERROR(opened.LoadConfig());  // says what an encoder cannot, before its tokenizer
@@ -39,7 +40,7 @@ Status RunGenerate(const RunArgs& args) {
                  fmt::format("the prompt has {} tokens, the context {}; shorten the prompt{}",
                              prompt.size(), context, context < limit ? " or raise --ctx" : "")};
   }
-  ECQ_TRY(Session session, model.NewSession(pool, {context, activations}));
+  ECQ_TRY(Session session, model.NewSession(pool, {context, activations, kv}));
 
   GenerateOptions options;
   options.max_tokens = args.max_tokens;

@@ -41,6 +41,7 @@ struct RunArgs {
   size_t threads = 0;
   size_t context = 0;  // 0: what prompt and max_tokens need
   std::string activations = "i8";
+  std::string kv = "f16";
   bool verbose = false;
 };
 
@@ -58,6 +59,7 @@ struct ChatArgs {
   size_t threads = 0;
   size_t context = 0;  // 0: what the model takes, at most 8192
   std::string activations = "i8";
+  std::string kv = "f16";
   bool verbose = false;
 };
 
@@ -71,6 +73,7 @@ struct EvalArgs {
   std::string protocol = "full";
   std::string base;
   std::string activations = "f32";
+  std::string kv = "f32";
   bool json = false;
   size_t threads = 0;
 };
@@ -79,9 +82,11 @@ struct BenchArgs {
   std::string model;
   size_t prompt = 512;    // tokens; 0: not measured
   size_t generate = 128;  // tokens; 0: not measured
+  size_t depth = 0;       // tokens in the cache before the generated ones
   size_t repetitions = 5;
   std::vector<size_t> threads;  // empty: one for each physical core
   std::string activations = "i8";
+  std::string kv = "f16";
   std::string output = "md";  // md, csv or json
   bool kernels = false;
 };

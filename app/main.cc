@@ -111,6 +111,8 @@ CLI::App* AddRun(CLI::App& app, ecq::RunArgs& args) {
   c->add_option("--ctx", args.context, "context size (default: what prompt and -n need)")
       ->check(CLI::Range(1, 1 << 20));
   c->add_option("--activations", args.activations, "f32 or i8, rounded per 32 values (default)");
+  c->add_option("--kv", args.kv,
+                "numbers of the KV cache: f16 (default), f32 or q8, which some models do not bear");
   c->add_flag("-v,--verbose", args.verbose, "print speeds to standard error");
   AddThreads(*c, args.threads, "-t,--threads");
   c->footer(
@@ -144,6 +146,8 @@ CLI::App* AddChat(CLI::App& app, ecq::ChatArgs& args) {
                 "tokens of a conversation (default: what the model takes, at most 8192)")
       ->check(CLI::Range(1, 1 << 20));
   c->add_option("--activations", args.activations, "f32 or i8, rounded per 32 values (default)");
+  c->add_option("--kv", args.kv,
+                "numbers of the KV cache: f16 (default), f32 or q8, which some models do not bear");
   c->add_flag("-v,--verbose", args.verbose, "print speeds to standard error");
   AddThreads(*c, args.threads, "-t,--threads");
   c->footer(
@@ -172,6 +176,8 @@ CLI::App* AddEval(CLI::App& app, ecq::EvalArgs& args) {
                 "full windows");
   c->add_option("--base", args.base, "also KL and top-1 agreement to this model");
   c->add_option("--activations", args.activations, "f32 (default) or i8, rounded per 32 values");
+  c->add_option("--kv", args.kv,
+                "numbers of the KV cache: f32 (default), f16 or q8, which some models do not bear");
   c->add_flag("--json", args.json, "report as JSON");
   AddThreads(*c, args.threads, "-t,--threads");
   c->footer(
@@ -203,6 +209,9 @@ CLI::App* AddBench(CLI::App& app, ecq::BenchArgs& args) {
       ->check(CLI::Range(0, 1 << 16));
   c->add_option("-n", args.generate, "tokens of the generation test (default 128); 0: none")
       ->check(CLI::Range(0, 1 << 16));
+  c->add_option("-d,--depth", args.depth,
+                "tokens in the cache before the generated ones (default 0)")
+      ->check(CLI::Range(0, 1 << 20));
   c->add_option("-r,--repetitions", args.repetitions, "measured runs after a warm-up (default 5)")
       ->check(CLI::Range(1, 1000));
   c->add_option("-t,--threads", args.threads,
@@ -210,6 +219,8 @@ CLI::App* AddBench(CLI::App& app, ecq::BenchArgs& args) {
       ->delimiter(',')
       ->check(CLI::Range(1, 1024));
   c->add_option("--activations", args.activations, "f32 or i8, rounded per 32 values (default)");
+  c->add_option("--kv", args.kv,
+                "numbers of the KV cache: f16 (default), f32 or q8, which some models do not bear");
   c->add_option("-o,--output", args.output, "md (default), csv or json")
       ->check(CLI::IsMember({"md", "csv", "json"}));
   c->add_flag("--kernels", args.kernels,
@@ -220,6 +231,7 @@ CLI::App* AddBench(CLI::App& app, ecq::BenchArgs& args) {
       "the read bandwidth measured in the same run with the same threads.\n"
       "Examples:\n"
       "  ecq bench smollm2.ecq -t 1,2\n"
+      "  ecq bench smollm2.ecq -p 0 -n 32 -d 4096\n"
       "  ecq bench smollm2.ecq --kernels -t 1 -o csv");
   return c;
 }

@@ -2,6 +2,7 @@
 #include <ecq.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -278,6 +279,30 @@ TEST_F(CApi, LogitsDoNotDependOnHowTokensCome) {
   }
 }
 
+// Which cache a session has shows in its logits; what that costs, tests/cli/quality_tests.py says.
+TEST_F(CApi, CachesOfFewerBitsRoundMore) {
+  const std::vector<uint32_t> ids = Tokenize(kPrompt, ECQ_TEXT_BOS);
+  const size_t vocab = vocab_size();
+  std::vector<float> exact(vocab), logits(vocab);
+  ASSERT_ECQ_OK(ecq_session_forward(session_, ids.data(), ids.size(), 1, exact.data(), vocab));
+  double largest[3] = {};
+  double magnitude = 0;
+  for (const ecq_kv kv : {ECQ_KV_F32, ECQ_KV_F16, ECQ_KV_Q8}) {
+    ecq_session* session = nullptr;
+    ASSERT_ECQ_OK(ecq_session_create_with_kv(model_, pool_, 64, ECQ_ACTIVATIONS_F32, kv, &session));
+    ASSERT_ECQ_OK(ecq_session_forward(session, ids.data(), ids.size(), 1, logits.data(), vocab));
+    ecq_session_free(session);
+    for (size_t v = 0; v < vocab; ++v) {
+      largest[kv] = std::max(largest[kv], double{std::abs(logits[v] - exact[v])});
+      magnitude = std::max(magnitude, double{std::abs(exact[v])});
+    }
+  }
+  EXPECT_EQ(largest[ECQ_KV_F32], 0);
+  EXPECT_GT(largest[ECQ_KV_F16], 0);
+  EXPECT_GT(largest[ECQ_KV_Q8], 4 * largest[ECQ_KV_F16]);  // a step is at least 2^3 as large
+  EXPECT_LT(largest[ECQ_KV_Q8], 0.1 * magnitude);
+}
+
 TEST_F(CApi, ForwardThatFailsChangesNothing) {
   const std::vector<uint32_t> ids = Tokenize(kPrompt, ECQ_TEXT_BOS);
   ASSERT_ECQ_OK(ecq_session_forward(session_, ids.data(), ids.size(), 0, nullptr, 0));
@@ -331,6 +356,8 @@ TEST_F(CApi, GeneratesUntilTheContextIsFull) {
   ecq_session_free(small);
   EXPECT_REFUSED(ecq_session_create(model_, pool_, SIZE_MAX, ECQ_ACTIVATIONS_I8, &small));
   EXPECT_REFUSED(ecq_session_create(model_, pool_, 8, -1, &small));
+  EXPECT_REFUSED(ecq_session_create_with_kv(model_, pool_, 8, ECQ_ACTIVATIONS_F32, 3, &small));
+  EXPECT_EQ(small, nullptr);
 }
 
 // What a callback must not do is refused, and what it throws comes back as a status.

@@ -13,6 +13,7 @@
 #include "ecq/codec/rans16_table.h"
 #include "ecq/kernels/activations.h"
 #include "ecq/kernels/cpu/dense_gemm.h"
+#include "ecq/kernels/cpu/dense_kernels.h"
 #include "ecq/kernels/packed_kernels.h"
 
 namespace ecq {
@@ -178,8 +179,11 @@ const float* PackedMatrix::StoredOrder(size_t m, const float* x) const {
   const uint32_t rotation = tensor_.desc.rotation;
   if (rotation != 0) {
     thread_local std::vector<float> rotated;
-    rotated.assign(x, x + m * cols());
-    for (size_t i = 0; i < m; ++i) RotateHadamard(rotated.data() + i * cols(), cols(), rotation);
+    rotated.resize(std::max<size_t>(rotated.size(), m * cols()));
+    const DenseKernels& kernels = ActiveDenseKernels();
+    for (size_t i = 0; i < m; ++i) {
+      kernels.rotate(x + i * cols(), cols(), rotation, rotated.data() + i * cols());
+    }
     x = rotated.data();
   }
   if (tensor_.col_order.empty() && col_scales_.empty()) return x;

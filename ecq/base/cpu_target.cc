@@ -6,6 +6,10 @@
 #include <algorithm>
 #include <atomic>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace ecq {
 namespace {
 
@@ -15,6 +19,14 @@ std::atomic<CpuTarget>& ActiveTarget() {
   static std::atomic<CpuTarget> active{BestCpuTarget()};
   return active;
 }
+
+#if defined(__x86_64__)
+// Clang 14 cannot ask for it by name.
+bool HasF16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
 
 }  // namespace
 
@@ -33,7 +45,7 @@ bool CpuTargetSupported(CpuTarget target) {
 #if defined(__x86_64__)
     // __builtin_cpu_supports includes whether the operating system saves the registers (XGETBV).
     case CpuTarget::kAvx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c();
     case CpuTarget::kAvx512:
       return CpuTargetSupported(CpuTarget::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&

@@ -13,7 +13,7 @@ namespace ecq {
 // In ascending rank. Values index per-target tables.
 enum class CpuTarget : uint8_t {
   kScalar,  // the reference code; runs everywhere
-  kAvx2,    // AVX2 + FMA
+  kAvx2,    // AVX2, FMA and F16C
   kAvx512,  // AVX-512 F, BW, VL, VBMI and VNNI
 };
 inline constexpr std::array kAllCpuTargets{CpuTarget::kScalar, CpuTarget::kAvx2,

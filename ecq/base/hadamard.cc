@@ -7,7 +7,7 @@ namespace {
 
 void ApplySigns(float* x, size_t size) {
   for (size_t i = 0; i < size; ++i) {
-    const uint32_t hash = static_cast<uint32_t>(i) * 0x9e3779b1u;
+    const uint32_t hash = static_cast<uint32_t>(i) * kHadamardSigns;
     x[i] = (hash >> 31) != 0 ? -x[i] : x[i];
   }
 }

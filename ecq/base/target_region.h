@@ -18,6 +18,7 @@
 #define ECQ_TARGET_END ECQ_TARGET_PRAGMA(GCC pop_options)
 #endif
 
-#define ECQ_TARGET_BEGIN_AVX2 ECQ_TARGET_BEGIN("avx2,fma")
+#define ECQ_TARGET_BEGIN_AVX2 ECQ_TARGET_BEGIN("avx2,fma,f16c")
 #define ECQ_TARGET_BEGIN_AVX512 \
-  ECQ_TARGET_BEGIN("avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512vnni")
+  ECQ_TARGET_BEGIN(             \
+      "avx2,fma,f16c,popcnt,avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512vnni")

@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 /* Raised when a function or field is added; the SONAME changes when one is changed or removed. */
-#define ECQ_API_VERSION 1
+#define ECQ_API_VERSION 2
 
 /* ECQ_API_VERSION of the library that is loaded. */
 ECQ_API int32_t ecq_api_version(void);
@@ -217,10 +217,22 @@ ECQ_API int ecq_model_is_end_token(const ecq_model* model, uint32_t token);
 
 typedef struct ecq_session ecq_session;
 
+/* Numbers in which a session keeps the keys and values of earlier tokens. */
+typedef int32_t ecq_kv;
+enum {
+  ECQ_KV_F32 = 0,
+  ECQ_KV_F16 = 1, /* half the memory, hardly any loss */
+  ECQ_KV_Q8 = 2   /* 8 bits, one scale for each head and position: a loss in some models */
+};
+
 /* Makes the state of one text: a cache of max_context positions (0: all that the model was made
- * for) and scratch memory. Its calls run on `pool`. */
+ * for), in ECQ_KV_F32, and scratch memory. Its calls run on `pool`. */
 ECQ_API ecq_status ecq_session_create(const ecq_model* model, ecq_pool* pool, size_t max_context,
                                       ecq_activations activations, ecq_session** session);
+/* The same with a cache in other numbers. Since ECQ_API_VERSION 2. */
+ECQ_API ecq_status ecq_session_create_with_kv(const ecq_model* model, ecq_pool* pool,
+                                              size_t max_context, ecq_activations activations,
+                                              ecq_kv kv, ecq_session** session);
 ECQ_API void ecq_session_free(ecq_session* session);
 
 /* Positions filled, and positions there are; 0 if `session` is NULL. Not during another call on

@@ -55,6 +55,21 @@ Result<const Tokenizer*> TokenizerOf(const ecq_model& model) {
   return static_cast<const Tokenizer*>(tokenizer->get());
 }
 
+// Errors: kInvalidArgument.
+Result<KvFormat> ParseKv(ecq_kv kv) {
+  switch (kv) {
+    case ECQ_KV_F32:
+      return KvFormat::kF32;
+    case ECQ_KV_F16:
+      return KvFormat::kF16;
+    case ECQ_KV_Q8:
+      return KvFormat::kI8;
+    default:
+      return Error{ErrorCode::kInvalidArgument,
+                   fmt::format("the numbers of the cache are {}, expected an ECQ_KV_ value", kv)};
+  }
+}
+
 // Sets *size to `items`' and copies them, unless `out` is null.
 // Errors: kInvalidArgument if they do not fit.
 template <typename T>
@@ -233,15 +248,22 @@ int ecq_model_is_end_token(const ecq_model* model, uint32_t token) {
 
 ecq_status ecq_session_create(const ecq_model* model, ecq_pool* pool, size_t max_context,
                               ecq_activations activations, ecq_session** session) {
+  return ecq_session_create_with_kv(model, pool, max_context, activations, ECQ_KV_F32, session);
+}
+
+ecq_status ecq_session_create_with_kv(const ecq_model* model, ecq_pool* pool, size_t max_context,
+                                      ecq_activations activations, ecq_kv kv,
+                                      ecq_session** session) {
   if (session != nullptr) *session = nullptr;
   return Call(__func__, [&]() -> Status {
     ECQ_RETURN_IF_ERROR(NotNull(model, "model"));
     ECQ_RETURN_IF_ERROR(NotNull(pool, "pool"));
     ECQ_RETURN_IF_ERROR(NotNull(session, "session"));
     ECQ_TRY(const ecq::ActivationMode mode, ecq::c::ParseActivations(activations));
+    ECQ_TRY(const ecq::KvFormat format, ecq::c::ParseKv(kv));
     const ecq::Model& m = model->loaded->model;
     const size_t context = max_context > 0 ? max_context : m.config().max_positions;
-    ECQ_TRY(ecq::Session made, m.NewSession(pool->pool->threads, {context, mode}));
+    ECQ_TRY(ecq::Session made, m.NewSession(pool->pool->threads, {context, mode, format}));
     *session = new ecq_session{pool->pool, model->loaded, std::move(made)};
     return OkStatus();
   });

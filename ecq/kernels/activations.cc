@@ -17,23 +17,22 @@ constexpr float kRoundingShift = 0x1.8p23f;
 constexpr float kSmallestMax = 0x1p-118f;
 
 // Largest |x| as the largest bit pattern, which puts infinities and NaN above all numbers.
-float MaxMagnitude(const float* x) {
+inline float MaxMagnitude(const float* x, size_t n) {
   int32_t max_bits = 0;
-  for (size_t i = 0; i < kActivationBlock; ++i) {
+  for (size_t i = 0; i < n; ++i) {
     max_bits = std::max(max_bits, std::bit_cast<int32_t>(x[i]) & 0x7fffffff);
   }
   return std::bit_cast<float>(max_bits);
 }
 
-// One whole block; returns its scale.
-float QuantizeBlock(const float* x, int8_t* q) {
-  const float max = MaxMagnitude(x);
+inline float QuantizeValues(const float* x, size_t n, int8_t* q) {
+  const float max = MaxMagnitude(x, n);
   if (max < kSmallestMax || !std::isfinite(max)) {
-    std::memset(q, 0, kActivationBlock);
+    std::memset(q, 0, n);
     return std::isfinite(max) ? 0.0f : std::numeric_limits<float>::quiet_NaN();
   }
   const float inverse = 127.0f / max;
-  for (size_t i = 0; i < kActivationBlock; ++i) {
+  for (size_t i = 0; i < n; ++i) {
     q[i] = static_cast<int8_t>(x[i] * inverse + kRoundingShift - kRoundingShift);
   }
   return max / 127.0f;
@@ -41,15 +40,18 @@ float QuantizeBlock(const float* x, int8_t* q) {
 
 }  // namespace
 
+float QuantizeBlock(const float* x, size_t n, int8_t* q) { return QuantizeValues(x, n, q); }
+
 void QuantizeActivations(const float* x, size_t k, int8_t* q, float* scales) {
   const size_t whole = k / kActivationBlock;
   for (size_t b = 0; b < whole; ++b) {
-    scales[b] = QuantizeBlock(x + b * kActivationBlock, q + b * kActivationBlock);
+    scales[b] =
+        QuantizeValues(x + b * kActivationBlock, kActivationBlock, q + b * kActivationBlock);
   }
   if (const size_t rest = k % kActivationBlock; rest != 0) {
     float padded[kActivationBlock] = {};
     std::copy_n(x + whole * kActivationBlock, rest, padded);
-    scales[whole] = QuantizeBlock(padded, q + whole * kActivationBlock);
+    scales[whole] = QuantizeValues(padded, kActivationBlock, q + whole * kActivationBlock);
   }
 }
 

@@ -21,6 +21,8 @@ constexpr size_t PaddedActivations(size_t k) { return NumActivationBlocks(k) * k
 // Shapes: x (k); q (PaddedActivations(k)), zeros after k; scales (NumActivationBlocks(k)).
 // Source: the rule of ggml's Q8_0, with the scale kept in f32.
 void QuantizeActivations(const float* x, size_t k, int8_t* q, float* scales);
+// The same for one block of n values; returns its scale.
+float QuantizeBlock(const float* x, size_t n, int8_t* q);
 
 // The order in which products with window codes take q: within each 16 values, value 4 i + j is at
 // 4 j + i, so that weight j of four tuples meets four neighbouring bytes.

@@ -2,10 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "ecq/base/cpu_target.h"
+#include "ecq/base/half.h"
 #include "ecq/base/rng.h"
+#include "ecq/kernels/activations.h"
 #include "ecq/model/attention.h"
 #include "ecq/model/norm.h"
 #include "ecq/model/random_weights_for_test.h"
@@ -142,30 +145,62 @@ struct NaiveAttention {
   }
 };
 
-// Feeds positions in steps of the given sizes and compares every output.
-void CheckAttention(size_t threads, const std::vector<size_t>& steps, uint32_t window = 0) {
-  Rng rng(3);
-  ThreadPool pool(threads);
-  const size_t layer = 1;
-  ModelConfig config = TinyConfig();
-  config.windows = {0, window, 0};
-  size_t positions = 0;
-  for (const size_t t : steps) positions += t;
-  const auto q = RandomVector(rng, positions * config.query_size());
-  const auto k = RandomVector(rng, positions * config.kv_size());
-  const auto v = RandomVector(rng, positions * config.kv_size());
-  const NaiveAttention naive{config, k, v, layer};
-
-  KvCache cache(config, positions);
-  AttentionScratch scratch(threads, positions, positions);
-  std::vector<float> out(q.size());
-  for (const size_t t : steps) {
-    const size_t at = cache.length();
-    cache.Append(layer, t, &k[at * config.kv_size()], &v[at * config.kv_size()]);
-    Attend(pool, config, cache, layer, t, &q[at * config.query_size()], scratch,
-           &out[at * config.query_size()]);
-    cache.Advance(t);
+// Random queries, keys and values of one layer.
+struct AttentionCase {
+  AttentionCase(uint32_t window, size_t num_positions) : positions(num_positions) {
+    Rng rng(3);
+    config.windows = {0, window, 0};
+    q = RandomVector(rng, positions * config.query_size());
+    k = RandomVector(rng, positions * config.kv_size());
+    v = RandomVector(rng, positions * config.kv_size());
   }
+
+  // Feeds positions in steps of the given sizes.
+  std::vector<float> Run(size_t threads, const std::vector<size_t>& steps, KvFormat format) const {
+    ThreadPool pool(threads);
+    KvCache cache(config, positions, format);
+    AttentionScratch scratch(config, threads, positions);
+    std::vector<float> out(q.size());
+    for (const size_t t : steps) {
+      const size_t at = cache.length();
+      cache.Append(layer, t, &k[at * config.kv_size()], &v[at * config.kv_size()]);
+      Attend(pool, config, cache, layer, t, &q[at * config.query_size()], scratch,
+             &out[at * config.query_size()]);
+      cache.Advance(t);
+    }
+    return out;
+  }
+
+  size_t positions;
+  size_t layer = 1;
+  ModelConfig config = TinyConfig();
+  std::vector<float> q, k, v;
+};
+
+// x (rows, dim) as a cache of `format` keeps it.
+std::vector<float> AsCached(std::vector<float> x, size_t dim, KvFormat format) {
+  for (size_t at = 0; at < x.size(); at += dim) {
+    std::vector<int8_t> bytes(dim);
+    const float scale = QuantizeBlock(&x[at], dim, bytes.data());
+    for (size_t i = 0; i < dim; ++i) {
+      if (format == KvFormat::kF16) x[at + i] = HalfToFloat(FloatToHalf(x[at + i]));
+      if (format == KvFormat::kI8) x[at + i] = static_cast<float>(bytes[i]) * scale;
+    }
+  }
+  return x;
+}
+
+// Compares every output with naive code on the keys and values that the cache holds.
+void CheckAttention(size_t threads, const std::vector<size_t>& steps, uint32_t window = 0,
+                    KvFormat format = KvFormat::kF32) {
+  const size_t positions = std::accumulate(steps.begin(), steps.end(), size_t{0});
+  const AttentionCase sample(window, positions);
+  const ModelConfig& config = sample.config;
+  const std::vector<float>& q = sample.q;
+  const auto k = AsCached(sample.k, config.head_dim, format);
+  const auto v = AsCached(sample.v, config.head_dim, format);
+  const NaiveAttention naive{config, k, v, sample.layer};
+  const std::vector<float> out = sample.Run(threads, steps, format);
   for (size_t r = 0; r < positions; ++r) {
     for (size_t h = 0; h < config.num_heads; ++h) {
       const size_t at = r * config.query_size() + h * config.head_dim;
@@ -181,12 +216,30 @@ TEST(Attention, MatchesNaiveCode) {
   const CpuTarget before = ActiveCpuTarget();
   for (const CpuTarget target : kAllCpuTargets) {
     if (!SetActiveCpuTarget(target).ok()) continue;
-    CheckAttention(1, {1, 1, 2, 7, 1});     // row by row
-    CheckAttention(1, {200});               // blocks, the last one partial
-    CheckAttention(3, {64, 8, 130, 1, 9});  // blocks behind a cache
-    for (const uint32_t window : {1, 5, 64, 100, 1000}) {
+    for (const KvFormat format : {KvFormat::kF32, KvFormat::kF16, KvFormat::kI8}) {
+      CheckAttention(1, {1, 1, 2, 7, 1}, 0, format);     // row by row
+      CheckAttention(3, {64, 8, 130, 1, 9}, 0, format);  // blocks behind a cache
+      CheckAttention(2, {500, 1, 40, 1}, 0, format);     // several segments
+    }
+    CheckAttention(1, {200});  // blocks, the last one partial
+    for (const uint32_t window : {1, 5, 64, 100, 300, 1000}) {
       CheckAttention(2, {1, 1, 2, 7, 1}, window);
       CheckAttention(2, {64, 8, 130, 1, 9}, window);
+      CheckAttention(2, {590, 1, 1, 30}, window);
+    }
+  }
+  EXPECT_TRUE(SetActiveCpuTarget(before).ok());
+}
+
+TEST(Attention, DependsNeitherOnThreadsNorOnQueriesComputedTogether) {
+  const CpuTarget before = ActiveCpuTarget();
+  for (const CpuTarget target : kAllCpuTargets) {
+    if (!SetActiveCpuTarget(target).ok()) continue;
+    for (const uint32_t window : {0, 100}) {
+      const AttentionCase sample(window, 600);
+      const auto all = sample.Run(1, {600}, KvFormat::kF16);
+      EXPECT_EQ(sample.Run(3, {300, 300}, KvFormat::kF16), all);
+      EXPECT_EQ(sample.Run(2, std::vector<size_t>(600, 1), KvFormat::kF16), all);
     }
   }
   EXPECT_TRUE(SetActiveCpuTarget(before).ok());

@@ -15,9 +15,7 @@ namespace ecq {
 namespace {
 
 // x += delta
-void AddTo(float* x, const float* delta, size_t n) {
-  for (size_t i = 0; i < n; ++i) x[i] += delta[i];
-}
+void AddTo(float* x, const float* delta, size_t n) { ActiveDenseKernels().add_to(x, delta, n); }
 
 // gate (t, size) = activation(gate), times up (t, size) if the MLP is gated.
 void Activate(ThreadPool& pool, MlpKind kind, size_t t, size_t size, float* gate, const float* up) {

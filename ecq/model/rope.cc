@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "ecq/kernels/cpu/dense_kernels.h"
+
 namespace ecq {
 
 double RopeFrequency(double theta, uint32_t pair, uint32_t dims) {
@@ -30,17 +32,13 @@ RopeTable::RopeTable(size_t num_positions, size_t head_dim, const RopeConfig& co
 void RopeTable::Rotate(ThreadPool& pool, size_t first_position, size_t t, size_t num_heads,
                        float* x) const {
   if (half_ == 0) return;
+  const DenseKernels& kernels = ActiveDenseKernels();
   pool.Run(t, [&](size_t row, size_t /*worker*/) {
     const float* cos = cos_.data() + (first_position + row) * half_;
     const float* sin = sin_.data() + (first_position + row) * half_;
     for (size_t h = 0; h < num_heads; ++h) {
       float* a = x + (row * num_heads + h) * head_dim_;
-      float* b = a + half_;
-      for (size_t i = 0; i < half_; ++i) {
-        const float rotated = a[i] * cos[i] - b[i] * sin[i];
-        b[i] = b[i] * cos[i] + a[i] * sin[i];
-        a[i] = rotated;
-      }
+      kernels.rotate_pairs(a, a + half_, cos, sin, half_);
     }
   });
 }

@@ -19,6 +19,7 @@ namespace ecq {
 struct SessionOptions {
   size_t max_context = 0;  // positions; at most max_positions of the model
   ActivationMode activations = ActivationMode::kF32;
+  KvFormat kv = KvFormat::kF32;
 };
 
 // All memory is allocated here; a token allocates nothing. Uses `pool`, which must outlive it, and

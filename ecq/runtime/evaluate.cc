@@ -74,10 +74,10 @@ PositionScore ScoreAgainstBase(std::span<const float> logits, std::span<const fl
 // One model with its session and the buffers of the current window.
 class Runner {
  public:
-  static Result<Runner> Create(const Model& model, ThreadPool& pool, ActivationMode activations,
-                               size_t max_window) {
-    ECQ_TRY(Session session, model.NewSession(pool, {max_window, activations}));
-    return Runner(model, std::move(session), max_window);
+  static Result<Runner> Create(const Model& model, ThreadPool& pool,
+                               const SessionOptions& options) {
+    ECQ_TRY(Session session, model.NewSession(pool, options));
+    return Runner(model, std::move(session), options.max_context);
   }
 
   // Runs the positions of a window whose predictions have a target: all but the last one.
@@ -213,10 +213,11 @@ Result<EvaluationResult> Evaluate(const Model& model, ThreadPool& pool, const Ev
                                   const EvaluateOptions& options) {
   ECQ_RETURN_IF_ERROR(CheckSet(model, set, options.base));
   const size_t max_window = set.max_window();
-  ECQ_TRY(Runner runner, Runner::Create(model, pool, options.activations, max_window));
+  ECQ_TRY(Runner runner,
+          Runner::Create(model, pool, {max_window, options.activations, options.kv}));
   std::optional<Runner> base;
   if (options.base != nullptr) {
-    ECQ_TRY(base, Runner::Create(*options.base, pool, ActivationMode::kF32, max_window));
+    ECQ_TRY(base, Runner::Create(*options.base, pool, {.max_context = max_window}));
   }
 
   Statistics statistics;

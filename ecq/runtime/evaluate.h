@@ -56,7 +56,8 @@ struct EvaluationResult {
 
 struct EvaluateOptions {
   ActivationMode activations = ActivationMode::kF32;
-  const Model* base = nullptr;  // same vocabulary; always run with f32 activations
+  KvFormat kv = KvFormat::kF32;
+  const Model* base = nullptr;  // same vocabulary; always run with f32 activations and cache
   std::function<void(size_t done_windows, size_t num_windows)> progress;
 };
 

@@ -22,6 +22,10 @@ class BenchTests(CliTest):
         bytes_per_token = generation["weight_bytes_per_second"] / generation["tokens_per_second"]["median"]
         self.assertAlmostEqual(bytes_per_token, 4 * 259328, delta=1)
 
+    def test_generation_behind_a_filled_cache(self):
+        report = json.loads(self.bench("-t", "1", "-d", "100", "--kv", "q8", "-o", "json"))
+        self.assertEqual([t["test"] for t in report["tests"]], ["pp16", "tg8 @ d100"])
+
     def test_markdown_has_llama_bench_columns(self):
         header = self.bench().splitlines()[0]
         for column in ("model", "size", "params", "backend", "threads", "test", "t/s"):

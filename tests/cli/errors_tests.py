@@ -91,6 +91,8 @@ class RefusedInputTest(CliTest):
         self.assert_fails(1, ["'foo'", *GRIDS], *quantize, "--grid", "foo")
         self.assert_fails(1, ["'foo'", "rans", "raw"], *quantize, "--codec", "foo")
         self.assert_fails(1, ["'foo'", "f32", "i8"], "run", MODEL, "-p", "x", "--activations", "foo")
+        for verb in (["run", MODEL, "-p", "x"], ["eval", MODEL, "--text", MODEL], ["bench", MODEL], ["chat", MODEL]):
+            self.assert_fails(1, ["'foo'", "f16", "f32", "q8"], *verb, "--kv", "foo")
         self.assert_fails(1, ["'foo'", "full", "llama"], "eval", MODEL, "--text", MODEL, "--protocol", "foo")
         self.assert_fails(1, ["foo", "scalar", "avx2", "avx512"], "run", MODEL, "-p", "x",
                           env={**os.environ, "ECQ_TARGET": "foo"})

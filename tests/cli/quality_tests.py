@@ -10,7 +10,7 @@ EVAL_KEYS = {"perplexity", "perplexity_stderr", "tokens", "kl", "top1", "bits_pe
 
 class QualityTest(CliTest):
     def test_greedy_text_of_the_source_is_exact(self):
-        text = self.ecq("run", MODEL, "-p", PROMPT, "-n", "200", "--activations", "f32")
+        text = self.ecq("run", MODEL, "-p", PROMPT, "-n", "200", "--activations", "f32", "--kv", "f32")
         self.assertTrue(text.startswith(GREEDY), text)
 
     def test_greedy_text_is_the_same_on_every_target(self):
@@ -18,7 +18,7 @@ class QualityTest(CliTest):
         for model in (MODEL, coded):
             texts = {}
             for target in ("scalar", "avx2", "avx512"):
-                done = self.run_raw("run", model, "-p", PROMPT, "-n", "60", "--activations", "f32",
+                done = self.run_raw("run", model, "-p", PROMPT, "-n", "60", "--activations", "f32", "--kv", "f32",
                                     env={**os.environ, "ECQ_TARGET": target})
                 if done.returncode == 0:
                     texts[target] = done.stdout
@@ -26,6 +26,13 @@ class QualityTest(CliTest):
                     self.assertIn(b"not supported by this machine", done.stderr)
             self.assertIn("scalar", texts)
             self.assertEqual(len(set(texts.values())), 1, texts)
+
+    def test_cache_of_fewer_bits_keeps_the_perplexity(self):
+        exact = self.ecq_json("eval", MODEL, *EVAL)["perplexity"]
+        for kv, share in (("f16", 5e-4), ("q8", 5e-3)):
+            cached = self.ecq_json("eval", MODEL, *EVAL, "--kv", kv)["perplexity"]
+            self.assertNotEqual(cached, exact)
+            self.assertAlmostEqual(cached, exact, delta=share * exact)
 
     def test_perplexity_of_source_ecq_and_baselines(self):
         source = self.ecq_json("eval", MODEL, *EVAL)

@@ -7,8 +7,9 @@
 namespace ecq {
 namespace {
 
-constexpr DenseKernels kReference{reference::Gemv, reference::WeightedRowSum, reference::Softmax,
-                                  reference::SiluMul, reference::GeluTanh};
+constexpr DenseKernels kReference{reference::Gemv,  reference::SiluMul, reference::GeluTanh,
+                                  reference::AddTo, reference::RmsNorm, reference::RotatePairs,
+                                  reference::Rotate};
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "ecq/base/cpu_target.h"
 
@@ -13,14 +14,19 @@ namespace ecq {
 struct DenseKernels {
   // y[r] = sum_k w[r, k] x[k]. w (rows, cols), x (cols), y (rows).
   void (*gemv)(const float* w, size_t rows, size_t cols, const float* x, float* y);
-  // y[c] = sum_r p[r] v[r, c]. p (rows), v (rows, cols), y (cols).
-  void (*weighted_row_sum)(const float* p, const float* v, size_t rows, size_t cols, float* y);
-  // x = softmax(scale * x) in place. Pre: n >= 1, scale >= 0.
-  void (*softmax)(float* x, size_t n, float scale);
   // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i].
   void (*silu_mul)(float* gate, const float* up, size_t n);
   // x[i] = x[i] / 2 * (1 + tanh(sqrt(2 / pi) * (x[i] + 0.044715 x[i]^3))).
   void (*gelu_tanh)(float* x, size_t n);
+  // x[i] += delta[i].
+  void (*add_to)(float* x, const float* delta, size_t n);
+  // out[i] = weight[i] * x[i] / sqrt(mean_i(x[i]^2) + eps). out may be x.
+  void (*rms_norm)(const float* x, const float* weight, size_t n, float eps, float* out);
+  // (a[i], b[i]) = (a[i] cos[i] - b[i] sin[i], b[i] cos[i] + a[i] sin[i]). The same bits
+  // everywhere.
+  void (*rotate_pairs)(float* a, float* b, const float* cos, const float* sin, size_t n);
+  // out = RotateHadamard(x), the same bits everywhere. out may be x. Pre: as there.
+  void (*rotate)(const float* x, size_t size, uint32_t block, float* out);
 };
 
 // Pre: CpuTargetSupported(target).

@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "ecq/base/hadamard.h"
 #include "ecq/base/rng.h"
 #include "ecq/kernels/cpu/dense_gemm.h"
 #include "ecq/kernels/reference/dense.h"
@@ -55,48 +57,6 @@ TEST_P(DenseKernelsTest, GemvMatchesReferenceForEveryLength) {
   }
 }
 
-TEST_P(DenseKernelsTest, WeightedRowSumMatchesReferenceForEveryWidth) {
-  for (size_t cols = 1; cols <= 150; ++cols) {
-    const size_t rows = cols % 7;
-    const auto v = RandomVector(rng_, rows * cols);
-    const auto p = RandomVector(rng_, rows);
-    std::vector<float> expected(cols), actual(cols + 1, kGuard);
-    reference::WeightedRowSum(p.data(), v.data(), rows, cols, expected.data());
-    kernels_->weighted_row_sum(p.data(), v.data(), rows, cols, actual.data());
-    for (size_t c = 0; c < cols; ++c) EXPECT_NEAR(actual[c], expected[c], 1e-5) << cols;
-    EXPECT_EQ(actual[cols], kGuard);
-  }
-}
-
-TEST_P(DenseKernelsTest, SoftmaxMatchesReferenceForEveryLength) {
-  for (size_t n = 1; n <= 150; ++n) {
-    auto actual = RandomVector(rng_, n, 20);
-    auto expected = actual;
-    actual.push_back(kGuard);
-    reference::Softmax(expected.data(), n, 0.25f);
-    kernels_->softmax(actual.data(), n, 0.25f);
-    for (size_t i = 0; i < n; ++i) {
-      EXPECT_NEAR(actual[i], expected[i], 2e-6 * expected[i] + 1e-37) << n;
-    }
-    EXPECT_EQ(actual[n], kGuard);
-  }
-}
-
-TEST_P(DenseKernelsTest, SoftmaxOfExtremeScores) {
-  std::vector<float> x(40, -3e38f);
-  x[17] = 10;
-  kernels_->softmax(x.data(), x.size(), 1);
-  EXPECT_EQ(x[17], 1);
-  EXPECT_NEAR(x[0], 0, 1e-37);
-
-  for (const size_t at : {size_t{0}, size_t{20}, size_t{39}}) {
-    std::vector<float> bad(40, 1);
-    bad[at] = std::numeric_limits<float>::quiet_NaN();
-    kernels_->softmax(bad.data(), bad.size(), 1);
-    EXPECT_TRUE(std::isnan(bad[at]));
-  }
-}
-
 TEST_P(DenseKernelsTest, SiluMulMatchesReference) {
   for (const size_t n : {1, 7, 8, 9, 15, 16, 17, 31, 1000}) {
     auto actual = RandomVector(rng_, n, 10);
@@ -139,6 +99,64 @@ TEST_P(DenseKernelsTest, GeluTanhMatchesReference) {
   EXPECT_EQ(x[3], 20);
   EXPECT_EQ(x[4], 3e38f);
   EXPECT_TRUE(std::isnan(x[5]));
+}
+
+TEST_P(DenseKernelsTest, AddToAddsEveryElement) {
+  for (const size_t n : {1, 7, 8, 9, 15, 16, 17, 100}) {
+    auto actual = RandomVector(rng_, n);
+    const auto delta = RandomVector(rng_, n);
+    auto expected = actual;
+    reference::AddTo(expected.data(), delta.data(), n);
+    actual.push_back(kGuard);
+    expected.push_back(kGuard);
+    kernels_->add_to(actual.data(), delta.data(), n);
+    EXPECT_EQ(actual, expected);
+  }
+}
+
+TEST_P(DenseKernelsTest, RmsNormMatchesReferenceAlsoInPlace) {
+  for (const size_t n : {1, 7, 8, 9, 15, 16, 17, 64, 100, 1000}) {
+    auto x = RandomVector(rng_, n, 3);
+    const auto weight = RandomVector(rng_, n);
+    std::vector<float> expected(n), actual(n + 1, kGuard);
+    reference::RmsNorm(x.data(), weight.data(), n, 1e-5f, expected.data());
+    kernels_->rms_norm(x.data(), weight.data(), n, 1e-5f, actual.data());
+    // Half the relative error of the sum of squares, and five roundings.
+    const double error = (static_cast<double>(n + 1) + 5) * 0x1p-24;
+    for (size_t i = 0; i < n; ++i)
+      EXPECT_NEAR(actual[i], expected[i], error * std::abs(expected[i]));
+    EXPECT_EQ(actual[n], kGuard);
+    kernels_->rms_norm(x.data(), weight.data(), n, 1e-5f, x.data());
+    EXPECT_TRUE(std::equal(x.begin(), x.end(), actual.begin()));
+  }
+}
+
+TEST_P(DenseKernelsTest, RotatePairsGivesTheBitsOfTheReference) {
+  for (const size_t n : {0, 1, 7, 8, 9, 16, 17, 64}) {
+    auto actual = RandomVector(rng_, 2 * n + 1);
+    auto expected = actual;
+    const auto cos = RandomVector(rng_, n);
+    const auto sin = RandomVector(rng_, n);
+    reference::RotatePairs(expected.data(), expected.data() + n, cos.data(), sin.data(), n);
+    kernels_->rotate_pairs(actual.data(), actual.data() + n, cos.data(), sin.data(), n);
+    EXPECT_EQ(actual, expected);
+  }
+}
+
+TEST_P(DenseKernelsTest, RotateGivesTheBitsOfTheReferenceForEveryBlock) {
+  for (uint32_t block = 2; block <= kMaxHadamardBlock; block *= 2) {
+    for (const size_t blocks : {1, 3}) {
+      const size_t size = blocks * block;
+      auto x = RandomVector(rng_, size);
+      std::vector<float> expected(size), actual(size + 1, kGuard);
+      reference::Rotate(x.data(), size, block, expected.data());
+      kernels_->rotate(x.data(), size, block, actual.data());
+      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), actual.begin())) << block;
+      EXPECT_EQ(actual[size], kGuard);
+      kernels_->rotate(x.data(), size, block, x.data());
+      EXPECT_EQ(x, expected) << block;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, DenseKernelsTest, testing::ValuesIn(kAllCpuTargets),

@@ -1,9 +1,13 @@
 // The AVX-512 build of the dense kernels.
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 
+#include "ecq/base/hadamard.h"
 #include "ecq/base/target_region.h"
 #include "ecq/kernels/cpu/dense_targets.h"
 #include "ecq/kernels/cpu/intrinsics.h"
+#include "ecq/kernels/reference/dense.h"
 
 #if defined(__x86_64__)
 ECQ_TARGET_BEGIN_AVX512

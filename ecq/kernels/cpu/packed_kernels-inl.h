@@ -43,12 +43,12 @@ inline std::array<Sink, sizeof...(kIndexes)> CopiesOf(const Sink& sink,
   return {((void)kIndexes, sink)...};
 }
 
-// One block of kTiles tiles side by side, 32 columns at a time.
-template <size_t kTiles, typename Source, typename Sink>
-inline void RunBlock(const PackedView& w, Source (&sources)[kTiles],
+// One block of kTiles tiles side by side, 32 columns at a time; of `active` rows, all if kWhole.
+template <bool kWhole, size_t kTiles, typename Source, typename Sink>
+inline void RunBlock(const PackedView& w, uint32_t active, Source (&sources)[kTiles],
                      std::array<Sink, kTiles>& sinks) {
   uint32_t group = 0;
-  for (Source& source : sources) source.BeginBlock();
+  for (Source& source : sources) source.BeginBlock(active);
   for (uint32_t s = 0; s < w.desc.num_spans; ++s) {
     for (Source& source : sources) source.BeginSpan(w, s);
     for (uint32_t col = w.spans[s].begin; col < w.spans[s].end; col += kActivationBlock) {
@@ -58,7 +58,8 @@ inline void RunBlock(const PackedView& w, Source (&sources)[kTiles],
         sinks[t].BeginChunk(col);
       }
       for (uint32_t i = 0; i < cols; ++i) {
-        for (size_t t = 0; t < kTiles; ++t) sinks[t].Column(col + i, sources[t].Next(i));
+        for (size_t t = 0; t < kTiles; ++t)
+          sinks[t].Column(col + i, sources[t].template Next<kWhole>(i));
       }
       const bool group_ends = (col + cols) % w.desc.group_size == 0 || col + cols == w.desc.cols;
       for (size_t t = 0; t < kTiles; ++t) {
@@ -70,19 +71,26 @@ inline void RunBlock(const PackedView& w, Source (&sources)[kTiles],
   }
 }
 
-// Tiles tile .. tile + kTiles - 1, all of them of `blocks` whole blocks.
+// Begins the tiles tile .. tile + kTiles - 1 and runs the first `blocks` blocks, whole ones.
 template <size_t kTiles, typename Source, typename Sink>
-inline bool RunTiles(const PackedView& w, uint32_t tile, uint32_t blocks, Source (&sources)[kTiles],
-                     std::array<Sink, kTiles>& sinks) {
+inline void RunBlocks(const PackedView& w, uint32_t tile, uint32_t blocks,
+                      Source (&sources)[kTiles], std::array<Sink, kTiles>& sinks) {
   for (size_t t = 0; t < kTiles; ++t) sources[t].BeginTile(w, tile + static_cast<uint32_t>(t));
   for (uint32_t block = 0; block < blocks; ++block) {
     for (size_t t = 0; t < kTiles; ++t) {
       sinks[t].BeginBlock(TileRowBegin(w.desc, tile + static_cast<uint32_t>(t)) +
                           block * kMaxLanes);
     }
-    RunBlock(w, sources, sinks);
+    RunBlock<true>(w, kMaxLanes, sources, sinks);
     for (Sink& sink : sinks) sink.EndBlock();
   }
+}
+
+// Tiles tile .. tile + kTiles - 1, all of them of `blocks` whole blocks.
+template <size_t kTiles, typename Source, typename Sink>
+inline bool RunTiles(const PackedView& w, uint32_t tile, uint32_t blocks, Source (&sources)[kTiles],
+                     std::array<Sink, kTiles>& sinks) {
+  RunBlocks(w, tile, blocks, sources, sinks);
   bool ok = true;
   for (const Source& source : sources) ok &= source.EndTile();
   return ok;
@@ -93,10 +101,10 @@ inline bool RunTiles(const PackedView& w, uint32_t tile, uint32_t blocks, Source
 template <typename Source, typename Sink>
 static uint32_t RunWholeBlocks(const PackedView& w, uint32_t begin, uint32_t end, const Sink& sink,
                                bool* ok) {
+  constexpr uint32_t kTilesInFlight = Source::kTilesInFlight;
   const uint32_t full_end = FullTilesEnd(w, end);
   const uint32_t blocks = w.desc.blocks_per_tile;
   uint32_t tile = begin;
-  constexpr uint32_t kTilesInFlight = Source::kTilesInFlight;
   for (; tile + kTilesInFlight <= full_end; tile += kTilesInFlight) {
     Source sources[kTilesInFlight];
     auto sinks = CopiesOf(sink, std::make_index_sequence<kTilesInFlight>());
@@ -131,11 +139,53 @@ static uint32_t RunWholeBlocks(const PackedView& w, uint32_t begin, uint32_t end
   return begin;
 }
 
+// The last tile, whose last block lacks rows: whole blocks through a copy of `sink`, the levels of
+// the last one to `rest`. Pre: WhyNotVectorized(w) == nullptr.
+template <typename Source, typename Sink>
+static bool RunShortTile(const PackedView& w, uint32_t tile, const Sink& sink, PaddedBlock& rest) {
+  const uint32_t rows = w.desc.rows - TileRowBegin(w.desc, tile);
+  Source sources[1];
+  std::array<Sink, 1> sinks{sink};
+  RunBlocks(w, tile, rows / kMaxLanes, sources, sinks);
+  std::array<DecodeSink, 1> levels{DecodeSink(0, rest.levels(), kMaxLanes)};
+  levels[0].BeginBlock(0);
+  RunBlock<false>(w, rest.num_rows(), sources, levels);
+  return sources[0].EndTile();
+}
+
+template <typename Sink>
+static bool RunShortTile(const PackedView& w, uint32_t tile, const Sink& sink, PaddedBlock& rest) {
+  switch (w.desc.codec) {
+    case CodecId::kRaw:
+      return RunShortTile<RawSource>(w, tile, sink, rest);
+    case CodecId::kRans:
+      return RunShortTile<RansSource<Rans32Coder>>(w, tile, sink, rest);
+    case CodecId::kRans16:
+      return RunShortTile<RansSource<Rans16Coder>>(w, tile, sink, rest);
+    case CodecId::kWindow:
+      return RunShortTile<WindowSource>(w, tile, sink, rest);
+  }
+  return false;
+}
+
+// The first row of the last block.
+inline uint32_t LastBlockRow(const PackedView& w) {
+  return (w.desc.rows - 1) / kMaxLanes * kMaxLanes;
+}
+
 static bool GemvPackedF32(const PackedView& w, uint32_t begin, uint32_t end,
                           const PackedActivations& x, float* y) {
   bool ok = true;
-  begin = RunWholeBlocks(w, begin, end, GemvF32Sink(w, x, y), &ok);
-  return reference::GemvPackedF32(w, begin, end, x, y) && ok;
+  const GemvF32Sink sink(w, x, y);
+  begin = RunWholeBlocks(w, begin, end, sink, &ok);
+  if (begin == end) return ok;
+  if (WhyNotVectorized(w) != nullptr) return reference::GemvPackedF32(w, begin, end, x, y) && ok;
+  PaddedBlock rest(w, LastBlockRow(w));
+  ok &= RunShortTile(w, begin, sink, rest);
+  float rows[kMaxLanes];
+  ok &= GemvPackedF32(rest.View(), 0, 1, x, rows);
+  std::copy_n(rows, rest.num_rows(), y + LastBlockRow(w));
+  return ok;
 }
 
 static bool GemvPackedI8(const PackedView& w, uint32_t begin, uint32_t end,
@@ -150,28 +200,56 @@ static bool GemvPackedI8(const PackedView& w, uint32_t begin, uint32_t end,
   } else {
     begin = RunWholeBlocks(w, begin, end, GemvI8Sink(w, x, y), &ok);
   }
-  return reference::GemvPackedI8(w, begin, end, x, y) && ok;
+  if (begin == end) return ok;
+  if (WhyNotVectorized(w) != nullptr) return reference::GemvPackedI8(w, begin, end, x, y) && ok;
+  PaddedBlock rest(w, LastBlockRow(w));
+  ok &= RunShortTile(w, begin, GemvI8Sink(w, x, y), rest);
+  float rows[kMaxLanes];
+  ok &= GemvPackedI8(rest.View(), 0, 1, x, rows);
+  std::copy_n(rows, rest.num_rows(), y + LastBlockRow(w));
+  return ok;
 }
 
 static bool DequantizePacked(const PackedView& w, uint32_t begin, uint32_t end, float* out,
                              size_t stride) {
   bool ok = true;
   const uint32_t first_row = TileRowBegin(w.desc, begin);
-  const uint32_t done =
-      RunWholeBlocks(w, begin, end, DequantizeSink(w, first_row, out, stride), &ok);
+  const DequantizeSink sink(w, first_row, out, stride);
+  const uint32_t done = RunWholeBlocks(w, begin, end, sink, &ok);
   if (done == end) return ok;
-  float* const rest = out + TileRowBegin(w.desc, done) - first_row;
-  return reference::DequantizePacked(w, done, end, rest, stride) && ok;
+  if (WhyNotVectorized(w) != nullptr) {
+    float* const rest = out + TileRowBegin(w.desc, done) - first_row;
+    return reference::DequantizePacked(w, done, end, rest, stride) && ok;
+  }
+  PaddedBlock rest(w, LastBlockRow(w));
+  ok &= RunShortTile(w, done, sink, rest);
+  AlignedBuffer<float> columns(size_t{w.desc.cols} * kMaxLanes);
+  ok &= DequantizePacked(rest.View(), 0, 1, columns.data(), kMaxLanes);
+  float* const to = out + LastBlockRow(w) - first_row;
+  for (size_t col = 0; col < w.desc.cols; ++col) {
+    std::copy_n(columns.data() + col * kMaxLanes, rest.num_rows(), to + col * stride);
+  }
+  return ok;
 }
 
 static bool DecodePacked(const PackedView& w, uint32_t begin, uint32_t end, int8_t* out,
                          size_t stride) {
   bool ok = true;
   const uint32_t first_row = TileRowBegin(w.desc, begin);
-  const uint32_t done = RunWholeBlocks(w, begin, end, DecodeSink(first_row, out, stride), &ok);
+  const DecodeSink sink(first_row, out, stride);
+  const uint32_t done = RunWholeBlocks(w, begin, end, sink, &ok);
   if (done == end) return ok;
-  int8_t* const rest = out + TileRowBegin(w.desc, done) - first_row;
-  return reference::DecodePacked(w, done, end, rest, stride) && ok;
+  if (WhyNotVectorized(w) != nullptr) {
+    int8_t* const rest = out + TileRowBegin(w.desc, done) - first_row;
+    return reference::DecodePacked(w, done, end, rest, stride) && ok;
+  }
+  PaddedBlock rest(w, LastBlockRow(w));
+  ok &= RunShortTile(w, done, sink, rest);
+  int8_t* const to = out + LastBlockRow(w) - first_row;
+  for (size_t col = 0; col < w.desc.cols; ++col) {
+    std::copy_n(rest.levels() + col * kMaxLanes, rest.num_rows(), to + col * stride);
+  }
+  return ok;
 }
 
 const PackedKernels kPackedKernels{GemvPackedF32, GemvPackedI8, DequantizePacked, DecodePacked};

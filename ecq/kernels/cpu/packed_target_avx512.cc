@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "ecq/base/bytes.h"
@@ -10,6 +11,7 @@
 #include "ecq/kernels/activations.h"
 #include "ecq/kernels/cpu/intrinsics.h"
 #include "ecq/kernels/cpu/packed_targets.h"
+#include "ecq/kernels/cpu/padded_block.h"
 #include "ecq/kernels/rans_coder.h"
 #include "ecq/kernels/reference/packed.h"
 

@@ -97,13 +97,15 @@ class Rans16Source {
   static constexpr size_t kTilesInFlight = 4;
 
   void BeginTile(const PackedView& w, uint32_t tile) { stream_.Begin(w, tile); }
-  void BeginBlock() {}
+  void BeginBlock(uint32_t /*active*/) {}
   void BeginSpan(const PackedView& w, uint32_t span) {
     tables_ = LoadLookup(*w.tables[span].lookup);
   }
   void BeginChunk() {}
 
+  template <bool kWhole>
   LevelColumn Next(uint32_t /*column_in_chunk*/) {
+    static_assert(kWhole, "a tile that lacks rows is read by RansSource");
     const __m512i weights = stream_.template Step<false, kLowBits>(tables_);
     const __m512i levels = _mm512_xor_si512(weights, _mm512_set1_epi16(0x80));
     return {{_mm512_cvtepu16_epi32(_mm512_castsi512_si256(levels)),

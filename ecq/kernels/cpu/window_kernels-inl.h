@@ -147,19 +147,30 @@ class WindowSource {
   static constexpr size_t kTilesInFlight = 2;
 
   void BeginTile(const PackedView& w, uint32_t tile) {
-    next_ = w.TileBegin(tile);
+    begin_ = next_ = w.TileBegin(tile);
     end_ = w.TileEnd(tile);
   }
-  void BeginBlock() {}
+  void BeginBlock(uint32_t active) { active_ = active; }
   void BeginSpan(const PackedView& w, uint32_t span) {
     table_ = &w.windows[span];
     decode_ = WindowFunction<DecodeWindowGroup>(table_->raw_bits, w.desc.has_memory != 0);
   }
   void BeginChunk() {
-    decode_(*table_, next_, group_);
-    next_ += WindowGroupBytes(table_->raw_bits);
+    const uint32_t raw_bits = table_->raw_bits;
+    if (active_ == kMaxLanes) {
+      decode_(*table_, next_, group_);
+    } else {
+      uint8_t group[WindowGroupBytes(kWindowMaxRawBits)];
+      WidenWords(next_, 2, sizeof(uint32_t), active_, group);
+      const size_t word_bytes = std::max(1u, WindowRawWordBytes(raw_bits));
+      WidenWords(next_ + active_ * kWindowGroupTuples, raw_bits / word_bytes, word_bytes, active_,
+                 group + 2 * kHalfBytes);
+      decode_(*table_, group, group_);
+    }
+    next_ += active_ * WindowGroupLaneBytes(raw_bits);
   }
 
+  template <bool kWhole>
   LevelColumn Next(uint32_t column_in_chunk) {
     const uint8_t* const levels =
         group_.levels[column_in_chunk / kHalfCols][column_in_chunk % kTupleCols];
@@ -171,11 +182,17 @@ class WindowSource {
     return column;
   }
 
-  bool EndTile() const { return next_ == end_; }
+  // Tiles are multiples of 4 bytes.
+  bool EndTile() const {
+    const uint64_t bytes = static_cast<uint64_t>(next_ - begin_);
+    return end_ - begin_ == static_cast<ptrdiff_t>(AlignUp(bytes, sizeof(uint32_t)));
+  }
 
  private:
+  const uint8_t* begin_;
   const uint8_t* next_;
   const uint8_t* end_;
+  uint32_t active_;
   const WindowPlanes* table_;
   void (*decode_)(const WindowPlanes& table, const uint8_t* group, WindowGroupLevels& out);
   WindowGroupLevels group_;
