@@ -69,7 +69,7 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
   c->add_option("--grid", args.grid,
                 "ecq, or a fixed-width grid to compare with: tensor-minmax4, tensor-absmax4, row4, "
                 "q4_0, mlx4-g64, mlx3-g64");
-  c->add_option("--codec", args.codec, "auto (smallest), rans, raw or window (fast; 2 to 4 bits)");
+  c->add_option("--codec", args.codec, "auto (smallest), rans, raw or window (fast; 1 to 4 bits)");
   c->add_option(
        "--window", args.window,
        "codec window: 12 bits, or 8, which is quicker to decode and needs about 0.1 bit per "
