@@ -36,7 +36,7 @@ WindowSearch::WindowSearch(const WindowCodebook& codebook, bool has_memory)
       has_memory_(has_memory),
       num_entries_(NumWindowEntries(codebook.code_bits)),
       num_parts_((1u << codebook.code_bits) / num_entries_),
-      num_choices_(codebook.raw_bits == 2 || codebook.raw_bits == 6 ? 4 : 1) {
+      num_choices_(codebook.raw_bits == 2 ? 4 : 1) {
   for (uint32_t part = 0; part < num_parts_; ++part) {
     for (uint32_t state = 0; state < kStates; ++state) {
       for (uint32_t choice = 0; choice < num_choices_; ++choice) {
@@ -50,25 +50,26 @@ WindowSearch::WindowSearch(const WindowCodebook& codebook, bool has_memory)
     for (uint32_t j = 0; j < kTupleCols; ++j) {
       const float entry = codebook.entries[i][j];
       planes_[j][i] = has_signs ? std::abs(entry) : entry;
-      planes_[kTupleCols + j][i] = std::abs(entry + codebook.low_step);
+      planes_[kTupleCols + j][i] = std::abs(entry + (HasLowBit(j) ? codebook.low_step : 0));
       norms_[i] += entry * entry;
     }
   }
 }
 
-// Read off from what the definition does to an entry whose weights are 16, 32, 48 and 64, where a
-// low bit adds 1.
+// Whether a low bit can add to weight j of an entry.
+bool WindowSearch::HasLowBit(uint32_t j) const {
+  return codebook_.raw_bits == 8 || (codebook_.raw_bits == 6 && j % 2 == 0);
+}
+
+// Read off from what the definition does to an entry whose weights are 1, 2, 3 and 4.
 WindowSearch::Turn WindowSearch::TurnOf(uint32_t n, uint32_t p, uint32_t choice) const {
-  const uint32_t raw_bits = codebook_.raw_bits;
-  const uint32_t raw = raw_bits == 6 ? choice << 4 : choice;
-  const WindowTuple t =
-      DecodeEntry(WindowTuple{0x40302010u}, n, p, raw, codebook_.code_bits, raw_bits, 1);
+  const WindowTuple t = DecodeEntry(WindowTuple{0x04030201u}, n, p, choice, codebook_.code_bits,
+                                    codebook_.raw_bits, 0);
   Turn turn;
   for (uint32_t j = 0; j < kTupleCols; ++j) {
     const int32_t weight = WeightOf(t, j);
-    turn.source[j] = static_cast<uint8_t>(std::abs(weight) / 16 - 1);
+    turn.source[j] = static_cast<uint8_t>(std::abs(weight) - 1);
     turn.sign[j] = weight < 0 ? -1.0f : 1.0f;
-    turn.low[j] = std::abs(weight) % 16 != 0 ? codebook_.low_step : 0.0f;
   }
   return turn;
 }
@@ -90,11 +91,10 @@ void WindowSearch::Step(const WeightTuple& tuple, uint32_t num_states, const flo
         const Turn& turn = TurnAt(n, state, choice);
         float y[kTupleCols];
         for (uint32_t j = 0; j < kTupleCols; ++j) {
-          const float target = has_signs ? std::abs(tuple.w[j]) : turn.sign[j] * tuple.w[j];
-          y[turn.source[j]] = target - turn.low[j];
+          y[turn.source[j]] = has_signs ? std::abs(tuple.w[j]) : turn.sign[j] * tuple.w[j];
         }
         const int32_t label = static_cast<int32_t>(state | choice << kWindowStateBits);
-        if (codebook_.raw_bits == 8) {
+        if (HasLowBits(codebook_.raw_bits)) {
           scan.pairs(planes_[0], y, costs[state], label, best_ + n, best_from_ + n);
         } else {
           scan.entries(planes_[0], norms_, num_entries_, y, costs[state], label, best_ + n,
@@ -110,20 +110,21 @@ void WindowSearch::Step(const WeightTuple& tuple, uint32_t num_states, const flo
 uint8_t WindowSearch::RawBits(const WeightTuple& tuple, TupleCode code, uint8_t from) const {
   const uint32_t raw_bits = codebook_.raw_bits;
   if (raw_bits == 0) return 0;
-  const uint32_t choice = from >> kWindowStateBits;
-  if (raw_bits == 2) return static_cast<uint8_t>(choice);
-  const Turn& turn = TurnAt(code.byte, from & kLabelState, choice);
+  if (raw_bits == 2) return static_cast<uint8_t>(from >> kWindowStateBits);
+  const Turn& turn = TurnAt(code.byte, from & kLabelState, 0);
   const float* const entry = codebook_.entries[code.byte % kWindowEntries];
-  uint32_t raw = choice << kTupleCols;
+  uint32_t raw = 0;
   for (uint32_t j = 0; j < kTupleCols; ++j) {
-    const float low = entry[turn.source[j]] + turn.low[j];
+    const uint32_t source = turn.source[j];
+    const float low = entry[source];
     const float high = low + codebook_.low_step;
     const float magnitude = std::abs(tuple.w[j]);
-    const bool is_high =
-        raw_bits == 8 && std::abs(magnitude - std::abs(high)) < std::abs(magnitude - std::abs(low));
+    const bool is_high = HasLowBit(source) &&
+                         std::abs(magnitude - std::abs(high)) < std::abs(magnitude - std::abs(low));
     const float level = is_high ? high : low;
     const bool negative = (tuple.w[j] < 0) != (level < 0);
-    raw |= static_cast<uint32_t>(negative) << j | static_cast<uint32_t>(is_high) << (4 + j);
+    const uint32_t low_bit = kTupleCols + (raw_bits == 6 ? source / 2 : j);
+    raw |= static_cast<uint32_t>(negative) << j | static_cast<uint32_t>(is_high) << low_bit;
   }
   return static_cast<uint8_t>(raw);
 }

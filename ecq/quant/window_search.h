@@ -54,13 +54,13 @@ class WindowSearch {
   static constexpr uint32_t kStates = 1u << kWindowStateBits;
   static constexpr uint32_t kCodes = 1u << kWindowByteBits;
 
-  // Output weight j of a turned entry is sign[j] * (entry[source[j]] + low[j]).
+  // Output weight j of a turned entry is sign[j] * entry[source[j]].
   struct Turn {
     uint8_t source[kTupleCols];
     float sign[kTupleCols];
-    float low[kTupleCols];
   };
 
+  bool HasLowBit(uint32_t j) const;
   Turn TurnOf(uint32_t n, uint32_t p, uint32_t choice) const;
   const Turn& TurnAt(uint32_t n, uint32_t state, uint32_t choice) const;
   void Step(const WeightTuple& tuple, uint32_t num_states, const float* costs, uint8_t* from);
@@ -72,7 +72,7 @@ class WindowSearch {
   bool has_memory_;
   uint32_t num_entries_;
   uint32_t num_parts_;       // codes with the same bits above those that pick an entry
-  uint32_t num_choices_;     // of raw bits that are searched like codes (raw_bits 2 and 6)
+  uint32_t num_choices_;     // of raw bits that turn the entry (raw_bits 2)
   std::vector<Turn> turns_;  // [part][state][choice]
   alignas(64) float planes_[2 * kTupleCols][kWindowEntries];  // entries; with the low step added
   alignas(64) float norms_[kWindowEntries];

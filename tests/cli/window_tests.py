@@ -50,7 +50,7 @@ class WindowTest(CliTest):
     def test_refusals(self):
         out = ["quantize", MODEL, "-o", self.path("m.ecq"), *WINDOW]
         self.assert_fails(1, ["window", "--grid"], *out, "--grid", "q4_0")
-        self.assert_fails(1, ["window", "bits per weight", "rans"], *out, "--bpw", "0.9")
+        self.assert_fails(1, ["window", "bits per weight", "rans"], *out, "--bpw", "1.1")
         self.assert_fails(2, ["--window", "9", "8", "12"], *out, "--window", "9")
         self.assertEqual(list(self.folder.iterdir()), [])
 
