@@ -47,7 +47,8 @@ ECQ_FN uint32_t NumWindowEntries(uint32_t code_bits) {
 //   raw bits:       [lane] words of 2, 4, 4 + 2 or 4 + 4 bytes for 2, 4, 6 or 8 raw bits
 // where a u16 has two bits for every tuple, a u32 four, tuple t those from 2 t or 4 t on. Of 8 raw
 // bits the first word has those of the tuples 0 to 3, the second the rest; of 6 the first has the
-// signs, the second the low bits.
+// signs, the second the low bits. So a lane has as many u32 as its bytes hold, then a u16 if two
+// bytes are left.
 ECQ_FN uint32_t WindowGroupLaneBytes(uint32_t code_bits, uint32_t raw_bits) {
   return code_bits + raw_bits;  // of one lane: 8 tuples of as many bits
 }
