@@ -31,7 +31,14 @@ nlohmann::ordered_json DescribeMatrix(const std::string& name, const PackedTenso
   json["shape"] = {t.desc.rows, t.desc.cols};
   json["grid"] = t.grid;
   json["codec"] = GetCodec(t.desc.codec).name;
-  if (t.desc.codec == CodecId::kWindow) json["window"] = t.desc.has_memory ? 12 : 8;
+  if (t.desc.codec == CodecId::kWindow) {
+    json["window"] = t.desc.has_memory ? 12 : 8;
+    for (size_t s = 0; s < t.spans.size(); ++s) {
+      const WindowTable& table = t.windows[s];
+      json["rates"].push_back({{"columns", t.spans[s].end - t.spans[s].begin},
+                               {"bits", (table.code_bits + table.raw_bits) / double{kTupleCols}}});
+    }
+  }
   if (t.desc.rotation != 0) json["rotation"] = t.desc.rotation;
   json["scale"] = ScaleName(t);
   json["lanes"] = t.desc.lanes;
@@ -80,6 +87,16 @@ Result<nlohmann::ordered_json> Describe(const OpenedModel& model) {
 
 std::string Text(const nlohmann::ordered_json& json) { return Printable(json.get<std::string>()); }
 
+// "  3.5 x 64, 3 x 512": bits a weight and columns of the spans of a window code, or nothing.
+std::string RatesText(const nlohmann::ordered_json& matrix) {
+  std::string text;
+  for (const auto& rate : matrix.value("rates", nlohmann::ordered_json::array())) {
+    text += fmt::format("{}{:g} x {}", text.empty() ? "  " : ", ", rate["bits"].get<double>(),
+                        rate["columns"].get<uint64_t>());
+  }
+  return text;
+}
+
 void PrintText(const nlohmann::ordered_json& json) {
   fmt::print("{}: {}, {}, {:.3f} bits per weight\n", Text(json["file"]), Text(json["kind"]),
              FormatBytes(json["file_bytes"].get<uint64_t>()),
@@ -92,14 +109,15 @@ void PrintText(const nlohmann::ordered_json& json) {
     }
   }
   if (json.contains("matrices")) {
-    fmt::print("{:<48} {:>16} {:>10} {:>6} {:>7} {:>6} {:>6} {:>8}\n", "matrix", "shape", "grid",
-               "codec", "scale", "tiles", "fixes", "bpw");
+    fmt::print("{:<48} {:>16} {:>10} {:>6} {:>7} {:>6} {:>6} {:>8}  {}\n", "matrix", "shape",
+               "grid", "codec", "scale", "tiles", "fixes", "bpw", "window code: bits x columns");
     for (const auto& m : json["matrices"]) {
       const std::string shape =
           fmt::format("{} x {}", m["shape"][0].get<uint64_t>(), m["shape"][1].get<uint64_t>());
-      fmt::print("{:<48} {:>16} {:>10} {:>6} {:>7} {:>6} {:>6} {:>8.3f}\n", Text(m["name"]), shape,
-                 Text(m["grid"]), Text(m["codec"]), Text(m["scale"]), m["tiles"].get<uint64_t>(),
-                 m["fixes"].get<uint64_t>(), m["bits_per_weight"].get<double>());
+      fmt::print("{:<48} {:>16} {:>10} {:>6} {:>7} {:>6} {:>6} {:>8.3f}{}\n", Text(m["name"]),
+                 shape, Text(m["grid"]), Text(m["codec"]), Text(m["scale"]),
+                 m["tiles"].get<uint64_t>(), m["fixes"].get<uint64_t>(),
+                 m["bits_per_weight"].get<double>(), RatesText(m));
     }
   }
   for (const auto& t : json.value("tensors", nlohmann::ordered_json::array())) {

@@ -71,7 +71,7 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
                 "q4_0, mlx4-g64, mlx3-g64");
   c->add_option("--codec", args.codec,
                 "auto (rans16 mostly), rans (smallest, slow), rans16, raw or "
-                "window (fastest; 2 to 4 bits)");
+                "window (fastest; 1 to 4 bits)");
   c->add_option(
        "--window", args.window,
        "codec window: 12 bits, or 8, which is quicker to decode and needs about 0.1 bit per "

@@ -6,6 +6,7 @@
 // items/s are weights per second; "bpw" counts payload, index, tables and scales. The small matrix
 // stays in the L2 cache, the large one (64 Mi weights) comes from memory.
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@
 #include "bench/synthetic_matrix.h"
 #include "ecq/backend/dense_matrix.h"
 #include "ecq/base/cpu_target.h"
+#include "ecq/quant/window_tables.h"
 
 namespace ecq::bench {
 namespace {
@@ -25,13 +27,6 @@ struct Size {
 };
 constexpr Size kSizes[] = {{"L2", 512, 2048}, {"DRAM", 16384, 4096}};
 constexpr double kRates[] = {2.0, 3.0, 4.0};
-
-// Window codes by their bits a weight.
-struct WindowRate {
-  const char* name;
-  uint32_t raw_bits;
-};
-constexpr WindowRate kWindowRates[] = {{"2.0", 0}, {"2.5", 2}, {"3.0", 4}, {"4.0", 8}};
 
 template <typename AnyMatrix>
 void Count(benchmark::State& state, const AnyMatrix& matrix) {
@@ -95,9 +90,9 @@ void RegisterAll() {
     }
     for (const WindowRate& rate : kWindowRates) {
       for (const bool has_memory : {false, true}) {
-        Register(name(has_memory ? "window12-" : "window8-") + rate.name,
-                 std::make_shared<PackedMatrix>(
-                     RandomWindow(size.rows, size.cols, rate.raw_bits, has_memory)));
+        Register(
+            name(has_memory ? "window12-" : "window8-") + fmt::format("{:.1f}", rate.bits()),
+            std::make_shared<PackedMatrix>(RandomWindow(size.rows, size.cols, rate, has_memory)));
       }
     }
     if (Group4Rival::Supported()) {

@@ -16,6 +16,7 @@
 #include "ecq/pack/pack.h"
 #include "ecq/quant/baseline_grids.h"
 #include "ecq/quant/uniform_quantizer.h"
+#include "ecq/quant/window_tables.h"
 
 namespace ecq::bench {
 
@@ -42,14 +43,14 @@ inline QuantizedTensor Group4Tensor(uint32_t rows, uint32_t cols, ThreadPool& po
 }
 
 // Window codes: random bytes and tables, which take as long as any others. One scale a row.
-inline PackedTensor RandomWindow(uint32_t rows, uint32_t cols, uint32_t raw_bits, bool has_memory) {
+inline PackedTensor RandomWindow(uint32_t rows, uint32_t cols, WindowRate rate, bool has_memory) {
   Rng rng(4);
   PackedTensor packed;
   packed.grid = "random";
   packed.spans = {{0, cols, 0, 0}};
-  packed.windows = {WindowTable{raw_bits, 0, {}}};
-  for (auto& entry : packed.windows[0].entries) {
-    for (int8_t& weight : entry) {
+  packed.windows = {WindowTable{rate.raw_bits, 0, {}, rate.code_bits}};
+  for (uint32_t i = 0; i < NumWindowEntries(rate.code_bits); ++i) {
+    for (int8_t& weight : packed.windows[0].entries[i]) {
       weight = static_cast<int8_t>(static_cast<int32_t>(rng.Below(255)) - 127);
     }
   }
@@ -65,8 +66,8 @@ inline PackedTensor RandomWindow(uint32_t rows, uint32_t cols, uint32_t raw_bits
   d.scale_groups = 1;
   d.group_size = cols;
   auto storage = std::make_shared<PackedTensor::Storage>();
-  const size_t tile_bytes =
-      size_t{kMaxLanes} * (cols / kWindowGroupCols) * WindowGroupLaneBytes(raw_bits);
+  const size_t tile_bytes = size_t{kMaxLanes} * (cols / kWindowGroupCols) *
+                            WindowGroupLaneBytes(rate.code_bits, rate.raw_bits);
   storage->payload.resize(d.num_tiles * tile_bytes + kPayloadReadPadding);
   for (uint8_t& byte : storage->payload) byte = static_cast<uint8_t>(rng.Next());
   for (uint32_t tile = 0; tile <= d.num_tiles; ++tile) {

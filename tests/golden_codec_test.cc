@@ -265,7 +265,7 @@ TEST_P(GoldenCodecTest, LevelsAndBytesBelongTogether) {
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenCodecTest,
                          testing::Values("rans_counts.txt", "rans_tables.txt", "rans_shapes.txt",
-                                         "rans16.txt", "raw.txt", "window.txt"),
+                                         "rans16.txt", "raw.txt", "window.txt", "window_rates.txt"),
                          [](const auto& param) {
                            const std::string file = param.param;
                            return file.substr(0, file.find('.'));

@@ -262,7 +262,25 @@ GoldenModel Columns() {
   return {"columns.ecq", {Make(recipe, 9), Make(other, 10)}};
 }
 
-// Every number of raw bits, with and without memory, rotated and not, beside matrices of another
+Recipe WindowRecipe(std::string name, const RandomWindowOptions& options, Rng& rng) {
+  QuantizedTensor tensor = RandomWindowTensor(rng, options);
+  Recipe made{.name = std::move(name),
+              .rows = options.rows,
+              .cols = options.cols,
+              .lanes = kMaxLanes,
+              .blocks_per_tile = 2};
+  uint32_t begin = 0;
+  for (const uint32_t end : options.span_ends) {
+    made.spans.push_back({begin, end, static_cast<uint32_t>(made.spans.size()), 0});
+    begin = end;
+  }
+  if (made.spans.empty()) made.spans.push_back({0, options.cols, 0, 0});
+  made.levels = std::move(tensor.levels);
+  made.window = std::move(tensor.window);
+  return made;
+}
+
+// Most numbers of raw bits, with and without memory, rotated and not, beside matrices of another
 // codec. f32 holds the weights of the rotated ones exactly: levels and scales are short, and 1 /
 // sqrt(16) is 1/4.
 GoldenModel Window() {
@@ -271,29 +289,12 @@ GoldenModel Window() {
   mixed.rows = 75;
   mixed.cols = 102;
   mixed.span_ends = {32, 64, 96, 102};
-  mixed.raw_bits = {0, 4, 8, 2};
+  mixed.tuple_bits = {8, 12, 16, 10};
   RandomWindowOptions plain;
   plain.rows = 2;
   plain.cols = 5;
   plain.has_memory = false;
-  const auto recipe = [&](std::string name, const RandomWindowOptions& options) {
-    QuantizedTensor tensor = RandomWindowTensor(rng, options);
-    Recipe made{.name = std::move(name),
-                .rows = options.rows,
-                .cols = options.cols,
-                .lanes = kMaxLanes,
-                .blocks_per_tile = 2};
-    uint32_t begin = 0;
-    for (const uint32_t end : options.span_ends) {
-      made.spans.push_back({begin, end, static_cast<uint32_t>(made.spans.size()), 0});
-      begin = end;
-    }
-    if (made.spans.empty()) made.spans.push_back({0, options.cols, 0, 0});
-    made.levels = std::move(tensor.levels);
-    made.window = std::move(tensor.window);
-    return made;
-  };
-  Recipe first = recipe("mixed.weight", mixed);
+  Recipe first = WindowRecipe("mixed.weight", mixed, rng);
   first.fixes = {{0, 0, 1000}, {74, 101, -3}};
   first.columns = true;
   Recipe rans{.name = "rans.weight", .rows = 4, .cols = 8, .lanes = 4, .blocks_per_tile = 1};
@@ -302,14 +303,14 @@ GoldenModel Window() {
   RandomWindowOptions narrow;
   narrow.rows = 3;
   narrow.cols = 48;
-  Recipe rotated = recipe("rotated.weight", narrow);
+  Recipe rotated = WindowRecipe("rotated.weight", narrow, rng);
   rotated.fixes = {{1, 17, -700}};
   rotated.rotation = 16;
   Recipe rotated_rans = rans;
   rotated_rans.name = "rotated_rans.weight";
   rotated_rans.rotation = 4;
   return {"window.ecq",
-          {Make(first, 12), Make(rans, 13), Make(recipe("plain.weight", plain), 14),
+          {Make(first, 12), Make(rans, 13), Make(WindowRecipe("plain.weight", plain, rng), 14),
            Make(rotated, 15), Make(rotated_rans, 16)}};
 }
 
@@ -329,6 +330,24 @@ GoldenModel Rans16() {
   return {"rans16.ecq", {Make(lanes32, 17), Make(lane1, 18)}};
 }
 
+// The kinds of codes that Window() lacks.
+GoldenModel WindowRates() {
+  Rng rng(17);
+  RandomWindowOptions mixed;
+  mixed.rows = 37;
+  mixed.cols = 134;
+  mixed.span_ends = {32, 64, 96, 134};
+  mixed.tuple_bits = {4, 14, 8, 6};
+  RandomWindowOptions narrow;
+  narrow.rows = 3;
+  narrow.cols = 6;
+  narrow.has_memory = false;
+  narrow.tuple_bits = {6};
+  return {"window_rates.ecq",
+          {Make(WindowRecipe("mixed.weight", mixed, rng), 17),
+           Make(WindowRecipe("narrow.weight", narrow, rng), 18)}};
+}
+
 }  // namespace
 
 Result<std::string> WeightsSha256(const PackedTensor& matrix) {
@@ -342,7 +361,7 @@ Result<std::string> WeightsSha256(const PackedTensor& matrix) {
 }
 
 std::vector<GoldenModel> GoldenModels() {
-  return {Example(), Raw(), Rans(), Groups(), Columns(), Window(), Rans16()};
+  return {Example(), Raw(), Rans(), Groups(), Columns(), Window(), WindowRates(), Rans16()};
 }
 
 Status WriteGoldenModel(const GoldenModel& model, const std::filesystem::path& path) {

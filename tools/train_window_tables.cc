@@ -1,6 +1,7 @@
 // Trains the tables of the window code on a Gaussian source and writes them as C++.
 //
-//   train_window_tables [--tuples N] [--passes N] [--threads N] [-o ecq/quant/window_tables.cc]
+//   train_window_tables [--bits B...] [--tuples N] [--passes N] [--threads N]
+//                       [-o ecq/quant/window_tables.cc]
 //
 // Generalized Lloyd: search the codes of all tuples with the current table, then move every entry
 // to the mean of the weights that use it, turned back to where the entry stands. Source: Linde,
@@ -27,6 +28,7 @@ struct Options {
   uint32_t tuples = 1 << 18;
   uint32_t passes = 60;
   uint32_t threads = static_cast<uint32_t>(DefaultThreadCount());
+  std::vector<double> bits;  // empty: all rates
   std::string output;
 };
 
@@ -58,20 +60,19 @@ struct Statistics {
   }
 };
 
-// Where the weights of a tuple with this code come from: sign * (entry[source] + low bit * step).
+// Where the weights of a tuple with this code come from: sign * (entry[source] + low bit * step),
+// read off from what the definition does to an entry 16, 32, 48, 64, where a low bit adds 1.
 void Collect(const WindowCodebook& book, const WeightTuple& tuple, TupleCode code, uint32_t above,
              Statistics& statistics) {
-  const uint32_t raw = code.raw;
-  const uint32_t probe = 0x04030201u;
-  WindowTuple turned = TurnEntry(WindowTuple{probe}, code.byte, above, book.raw_bits);
-  turned = ApplyRawBits(turned, book.raw_bits == 8 ? raw & 15u : raw, book.raw_bits, 0);
-  const uint32_t entry = code.byte % kWindowEntries;
+  const WindowTuple turned = DecodeEntry(WindowTuple{0x40302010u}, code.byte, above, code.raw,
+                                         book.code_bits, book.raw_bits, 1);
+  const uint32_t entry = code.byte % NumWindowEntries(book.code_bits);
   statistics.counts[entry] += 1;
   for (uint32_t j = 0; j < kTupleCols; ++j) {
     const int32_t weight = WeightOf(turned, j);
-    const uint32_t source = static_cast<uint32_t>(std::abs(weight)) - 1;
+    const uint32_t source = static_cast<uint32_t>(std::abs(weight)) / 16 - 1;
     double value = weight < 0 ? -tuple.w[j] : tuple.w[j];
-    if (book.raw_bits == 8 && (raw >> (4 + j) & 1u)) {
+    if (weight % 16 != 0) {
       statistics.step_sum += value - book.entries[entry][source];
       statistics.step_count += 1;
       value -= book.low_step;
@@ -106,7 +107,7 @@ void Improve(const Statistics& statistics, Rng& rng, WindowCodebook& book) {
     book.low_step = static_cast<float>(statistics.step_sum / statistics.step_count);
   }
   const auto busiest = std::max_element(std::begin(statistics.counts), std::end(statistics.counts));
-  for (uint32_t i = 0; i < kWindowEntries; ++i) {
+  for (uint32_t i = 0; i < NumWindowEntries(book.code_bits); ++i) {
     for (uint32_t j = 0; j < kTupleCols; ++j) {
       if (statistics.counts[i] > 0) {
         book.entries[i][j] = static_cast<float>(statistics.sums[i][j] / statistics.counts[i]);
@@ -120,10 +121,11 @@ void Improve(const Statistics& statistics, Rng& rng, WindowCodebook& book) {
 
 WindowTable Round(const WindowCodebook& book) {
   WindowTable table{};
+  table.code_bits = book.code_bits;
   table.raw_bits = book.raw_bits;
   table.low_step = static_cast<uint32_t>(std::lround(book.low_step * kWindowLevelsPerSigma));
   const long limit = 127 - static_cast<long>(table.low_step);
-  for (uint32_t i = 0; i < kWindowEntries; ++i) {
+  for (uint32_t i = 0; i < NumWindowEntries(book.code_bits); ++i) {
     for (uint32_t j = 0; j < kTupleCols; ++j) {
       table.entries[i][j] = static_cast<int8_t>(
           std::clamp(std::lround(book.entries[i][j] * kWindowLevelsPerSigma), -127L, limit));
@@ -132,17 +134,19 @@ WindowTable Round(const WindowCodebook& book) {
   return table;
 }
 
-double GapBits(double error, size_t tuples, uint32_t raw_bits) {
-  return 2 + raw_bits / 4.0 + 0.5 * std::log2(error / static_cast<double>(kTupleCols * tuples));
+double GapBits(double error, size_t tuples, WindowRate rate) {
+  return rate.bits() + 0.5 * std::log2(error / static_cast<double>(kTupleCols * tuples));
 }
 
-WindowTable Train(uint32_t raw_bits, bool has_memory, const Options& options, ThreadPool& pool) {
+WindowTable Train(WindowRate rate, bool has_memory, const Options& options, ThreadPool& pool) {
+  const uint32_t raw_bits = rate.raw_bits;
   Rng rng(raw_bits * 2 + has_memory);
   const std::vector<WeightTuple> train = GaussianTuples(options.tuples, 1);
   const std::vector<WeightTuple> test = GaussianTuples(options.tuples / 2, 2);
   WindowCodebook book;
+  book.code_bits = rate.code_bits;
   book.raw_bits = raw_bits;
-  book.low_step = raw_bits == 8 ? 0.45f : 0;
+  book.low_step = HasLowBits(raw_bits) ? 0.45f : 0;
   for (auto& entry : book.entries) {
     for (float& w : entry) {
       w = static_cast<float>(rng.Gaussian());
@@ -152,32 +156,34 @@ WindowTable Train(uint32_t raw_bits, bool has_memory, const Options& options, Th
   double gap = 0;
   for (uint32_t pass = 0; pass < options.passes; ++pass) {
     const Statistics statistics = Pass(book, has_memory, train, pool);
-    gap = GapBits(statistics.error, train.size(), raw_bits);
+    gap = GapBits(statistics.error, train.size(), rate);
     Improve(statistics, rng, book);
   }
   const WindowTable table = Round(book);
   const WindowCodebook rounded = WindowCodebook::Of(table, 1 / kWindowLevelsPerSigma);
-  const double held_out =
-      GapBits(Pass(rounded, has_memory, test, pool).error, test.size(), raw_bits);
+  const double held_out = GapBits(Pass(rounded, has_memory, test, pool).error, test.size(), rate);
   fmt::print(stderr,
              "{:.1f} bits, {:>2} bits of window: {:.4f} bit above the bound in training, "
              "{:.4f} held out, low step {}\n",
-             2 + raw_bits / 4.0, has_memory ? 12 : 8, gap, held_out, table.low_step);
+             rate.bits(), has_memory ? 12 : 8, gap, held_out, table.low_step);
   return table;
 }
 
 std::string TableText(const WindowTable& table) {
   std::string text = fmt::format("    {{{}, {}, {{", table.raw_bits, table.low_step);
-  for (uint32_t i = 0; i < kWindowEntries; ++i) {
+  for (uint32_t i = 0; i < NumWindowEntries(table.code_bits); ++i) {
     text += fmt::format("{}{{{}, {}, {}, {}}}", i == 0 ? "" : ", ", table.entries[i][0],
                         table.entries[i][1], table.entries[i][2], table.entries[i][3]);
   }
-  return text + "}},\n";
+  return text + (table.code_bits == kWindowByteBits
+                     ? "}},\n"
+                     : fmt::format("}}, {}}},\n", table.code_bits));
 }
 
 int Main(int argc, char** argv) {
   Options options;
   CLI::App app("Trains the tables of the window code on a Gaussian source.");
+  app.add_option("--bits", options.bits, "bits a weight to train for; the other tables stay");
   app.add_option("--tuples", options.tuples, "training tuples of four weights")
       ->capture_default_str();
   app.add_option("--passes", options.passes, "passes over them")->capture_default_str();
@@ -189,11 +195,15 @@ int Main(int argc, char** argv) {
       "// Tables of the window code for a unit Gaussian; written by tools/train_window_tables.cc.\n"
       "#include \"ecq/quant/window_tables.h\"\n\nnamespace ecq {\nnamespace {\n\n"
       "// clang-format off\n"
-      "constexpr WindowTable kTables[2][kNumWindowRates] = {\n";
+      "constexpr WindowTable kTables[2][kWindowRates.size()] = {\n";
   for (const bool has_memory : {false, true}) {
     text += "  {\n";
-    for (const uint32_t raw_bits : kWindowRawBits) {
-      text += TableText(Train(raw_bits, has_memory, options, pool));
+    for (size_t i = 0; i < kWindowRates.size(); ++i) {
+      const WindowRate rate = kWindowRates[i];
+      const bool stays = !options.bits.empty() &&
+                         std::count(options.bits.begin(), options.bits.end(), rate.bits()) == 0;
+      text += TableText(stays ? GaussianWindowTable(i, has_memory)
+                              : Train(rate, has_memory, options, pool));
     }
     text += "  },\n";
   }

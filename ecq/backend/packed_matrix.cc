@@ -37,10 +37,11 @@ AlignedBuffer<float> ExpandHalves(std::span<const uint16_t> halves, int32_t expo
 
 WindowPlanes PlanesOf(const WindowTable& table) {
   constexpr int32_t kOffset = 128;
-  WindowPlanes planes{{}, table.raw_bits, table.low_step};
+  WindowPlanes planes{{}, table.code_bits, table.raw_bits, table.low_step};
+  const uint32_t num_entries = NumWindowEntries(table.code_bits);
   for (uint32_t i = 0; i < kWindowEntries; ++i) {
     for (uint32_t j = 0; j < kTupleCols; ++j) {
-      planes.planes[j][i] = static_cast<uint8_t>(kOffset + table.entries[i][j]);
+      planes.planes[j][i] = static_cast<uint8_t>(kOffset + table.entries[i % num_entries][j]);
     }
   }
   return planes;

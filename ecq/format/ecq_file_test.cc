@@ -55,7 +55,7 @@ PackedTensor MakeWindowMatrix() {
   options.rows = 40;
   options.cols = 70;
   options.span_ends = {32, 70};
-  options.raw_bits = {0, 8};
+  options.tuple_bits = {8, 16};
   ThreadPool pool(1);
   auto packed = Pack(RandomWindowTensor(rng, options), {}, pool);
   EXPECT_TRUE(packed.ok()) << packed.error().message;

@@ -62,7 +62,7 @@ std::vector<PackedTensor> EveryKind() {
   options.rows = 33;
   options.cols = 40;
   options.span_ends = {32, 40};
-  options.raw_bits = {2, 8};
+  options.tuple_bits = {10, 6};
   for (const uint32_t rotation : {0u, 4u}) {
     QuantizedTensor tensor = RandomWindowTensor(rng, options);
     tensor.rotation = rotation;

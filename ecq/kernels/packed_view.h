@@ -33,9 +33,11 @@ struct SlotTable {
 };
 
 // A window table as byte planes, weight j of entry i at planes[j][i], in offset binary (128 +
-// level): what instructions that look up or multiply unsigned bytes want.
+// level): what instructions that look up or multiply unsigned bytes want. Tables of fewer entries
+// repeat to the end.
 struct alignas(64) WindowPlanes {
   uint8_t planes[kTupleCols][kWindowEntries];
+  uint32_t code_bits;
   uint32_t raw_bits;
   uint32_t low_step;
 };

@@ -225,14 +225,15 @@ uint64_t PackedTensor::total_bytes() const {
   uint64_t bytes = payload.size() + index.size_bytes() + scales.size_bytes() + biases.size_bytes() +
                    fixes.size_bytes() + col_scales.size_bytes() + col_order.size_bytes();
   for (const FrequencyTable& table : tables) bytes += table.SerializedBytes();
-  return bytes + windows.size() * WindowTableBytes();
+  for (const WindowTable& table : windows) bytes += WindowTableBytes(table);
+  return bytes;
 }
 
 uint64_t FileCost::Add(const PackedTensor& tensor) {
   uint64_t bytes = tensor.total_bytes();
   for (const WindowTable& table : tensor.windows) {
     if (std::find(windows_.begin(), windows_.end(), table) != windows_.end()) {
-      bytes -= WindowTableBytes();
+      bytes -= WindowTableBytes(table);
     } else {
       windows_.push_back(table);
     }

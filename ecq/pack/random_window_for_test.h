@@ -17,24 +17,37 @@ struct RandomWindowOptions {
   uint32_t rows = 64;
   uint32_t cols = 64;
   bool has_memory = true;
-  std::vector<uint32_t> span_ends;       // empty: one span
-  std::vector<uint32_t> raw_bits = {0};  // of each span
+  std::vector<uint32_t> span_ends;         // empty: one span
+  std::vector<uint32_t> tuple_bits = {8};  // of each span
   std::vector<Fix> fixes;
 };
 
-inline WindowTable RandomWindowTable(Rng& rng, uint32_t raw_bits) {
+// Bits of a tuple, code and raw bits together, of every kind of code.
+inline constexpr uint32_t kWindowTupleBits[] = {4, 6, 8, 10, 12, 14, 16};
+
+// A table without entries for codes with so many bits a tuple; low_step where there are low bits.
+inline WindowTable EmptyWindowTable(uint32_t tuple_bits, uint32_t low_step) {
   WindowTable table{};
-  table.raw_bits = raw_bits;
-  table.low_step = raw_bits == 8 ? static_cast<uint32_t>(rng.Below(20)) : 0;
-  for (auto& entry : table.entries) {
-    for (int8_t& weight : entry) {
+  table.code_bits = std::min(tuple_bits, kWindowByteBits);
+  table.raw_bits = tuple_bits - table.code_bits;
+  table.low_step = HasLowBits(table.raw_bits) ? low_step : 0;
+  return table;
+}
+
+inline WindowTable RandomWindowTable(Rng& rng, uint32_t tuple_bits, uint32_t max_low_step = 19) {
+  WindowTable table = EmptyWindowTable(tuple_bits, 0);
+  if (HasLowBits(table.raw_bits)) {
+    table.low_step = static_cast<uint32_t>(rng.Below(max_low_step + 1));
+  }
+  for (uint32_t i = 0; i < NumWindowEntries(table.code_bits); ++i) {
+    for (int8_t& weight : table.entries[i]) {
       weight = static_cast<int8_t>(static_cast<int32_t>(rng.Below(255 - table.low_step)) - 127);
     }
   }
   return table;
 }
 
-// Levels of all rows from bytes, raw bits and tables alone.
+// Levels of all rows from codes, raw bits and tables alone.
 inline std::vector<int8_t> LevelsOfCodes(const WindowCodes& codes, uint32_t rows, uint32_t cols,
                                          const std::vector<uint32_t>& span_ends) {
   const uint32_t per_row = WindowCodes::TuplesPerRow(cols);
@@ -64,7 +77,8 @@ inline QuantizedTensor RandomWindowTensor(Rng& rng, const RandomWindowOptions& o
   t.fixes = options.fixes;
   WindowCodes& codes = t.window.emplace();
   codes.has_memory = options.has_memory;
-  for (const uint32_t bits : options.raw_bits) codes.tables.push_back(RandomWindowTable(rng, bits));
+  for (const uint32_t bits : options.tuple_bits)
+    codes.tables.push_back(RandomWindowTable(rng, bits));
   const uint32_t per_row = WindowCodes::TuplesPerRow(t.cols);
   for (uint32_t row = 0; row < t.rows; ++row) {
     size_t span = 0;
@@ -73,13 +87,49 @@ inline QuantizedTensor RandomWindowTensor(Rng& rng, const RandomWindowOptions& o
              tuple * kTupleCols >= t.span_ends[span]) {
         ++span;
       }
-      codes.bytes.push_back(static_cast<uint8_t>(rng.Below(256)));
+      codes.bytes.push_back(static_cast<uint8_t>(rng.Below(1u << codes.tables[span].code_bits)));
       codes.raw.push_back(static_cast<uint8_t>(rng.Below(1u << codes.tables[span].raw_bits)));
     }
   }
   t.levels = LevelsOfCodes(codes, t.rows, t.cols, t.span_ends);
   return t;
 }
+
+// A group of the codestreams and the number of lanes that are active in it.
+struct PlainWindowGroup {
+  const uint8_t* bytes;
+  uint32_t active;
+
+  // Bits [bit, bit + count) of a lane's word of 2 or 4 bytes, where the words of all lanes stand
+  // behind `before` bytes of each lane.
+  uint32_t Bits(uint32_t lane, uint32_t before, uint32_t word_bytes, uint32_t bit,
+                uint32_t count) const {
+    const uint8_t* const word = bytes + before * active + lane * word_bytes;
+    uint32_t value = 0;
+    for (uint32_t b = 0; b < count; ++b) {
+      value |= (word[(bit + b) / 8] >> (bit + b) % 8 & 1u) << b;
+    }
+    return value;
+  }
+  // Of tuple `t`.
+  uint32_t Code(const WindowTable& table, uint32_t lane, uint32_t t) const {
+    if (table.code_bits == 8) return Bits(lane, t / 4 * 4, 4, t % 4 * 8, 8);
+    const uint32_t high = table.code_bits == 6 ? Bits(lane, 4, 2, 2 * t, 2) : 0;
+    return high << 4 | Bits(lane, 0, 4, t % 4 * 8 + t / 4 * 4, 4);
+  }
+  uint32_t Raw(const WindowTable& table, uint32_t lane, uint32_t t) const {
+    if (table.raw_bits == 2) return Bits(lane, 8, 2, 2 * t, 2);
+    if (table.raw_bits == 4) return Bits(lane, 8, 4, 4 * t, 4);
+    if (table.raw_bits == 6) return Bits(lane, 12, 2, 2 * t, 2) << 4 | Bits(lane, 8, 4, 4 * t, 4);
+    return table.raw_bits == 8 ? Bits(lane, 8 + t / 4 * 4, 4, t % 4 * 8, 8) : 0;
+  }
+  WindowTuple Tuple(const WindowTable& table, bool has_memory, uint32_t lane, uint32_t t) const {
+    const uint32_t above = has_memory && lane > 0 ? Code(table, lane - 1, t) : 0;
+    return DecodeWindowTuple(table, static_cast<uint8_t>(Code(table, lane, t)),
+                             static_cast<uint8_t>(above),
+                             static_cast<uint8_t>(Raw(table, lane, t)));
+  }
+};
 
 // The levels of a packed window matrix, bit by bit. Pre: ValidatePackedTensor().
 inline std::vector<int8_t> DecodeWindowPayload(const PackedTensor& packed) {
@@ -91,29 +141,15 @@ inline std::vector<int8_t> DecodeWindowPayload(const PackedTensor& packed) {
       const uint32_t active = std::min(kMaxLanes, TileRowEnd(desc, tile) - row);
       for (size_t s = 0; s < packed.spans.size(); ++s) {
         const WindowTable& table = packed.windows[s];
-        const uint32_t bits = table.raw_bits;
         for (uint32_t col = packed.spans[s].begin; col < packed.spans[s].end; col += 32) {
-          const uint8_t* const raw = at + 8 * active;
+          const PlainWindowGroup group{at, active};
           for (uint32_t i = 0; i < active * 32; ++i) {
-            const uint32_t lane = i / 32, t = i % 32 / 4, j = i % 4;
-            if (col + i % 32 >= desc.cols) continue;
-            const auto byte_of = [&](uint32_t l) { return at[(t / 4 * active + l) * 4 + t % 4]; };
-            const uint32_t above = desc.has_memory && lane > 0 ? byte_of(lane - 1) : 0;
-            uint32_t value = 0;
-            for (uint32_t b = 0; b < bits; ++b) {
-              // Bit t * bits + b of the lane's string, whose words have 2 or 4 bytes.
-              const uint32_t bit = t * bits + b, word_bytes = bits == 2 ? 2 : 4;
-              const uint32_t word = bit / (8 * word_bytes), in_word = bit % (8 * word_bytes);
-              const uint8_t byte = raw[(word * active + lane) * word_bytes + in_word / 8];
-              value |= (byte >> (in_word % 8) & 1u) << b;
-            }
-            WindowTuple tuple{LoadLe<uint32_t>(table.entries[byte_of(lane) % 128])};
-            tuple = TurnEntry(tuple, byte_of(lane), above, bits);
-            tuple = ApplyRawBits(tuple, value, bits, table.low_step);
-            levels[size_t{row + lane} * desc.cols + col + i % 32] =
-                static_cast<int8_t>(WeightOf(tuple, j));
+            const uint32_t lane = i / 32, in_group = i % 32;
+            if (col + in_group >= desc.cols) continue;
+            levels[size_t{row + lane} * desc.cols + col + in_group] = static_cast<int8_t>(WeightOf(
+                group.Tuple(table, desc.has_memory != 0, lane, in_group / 4), in_group % 4));
           }
-          at += (8 + bits) * active;
+          at += active * (table.code_bits + table.raw_bits);
         }
       }
     }

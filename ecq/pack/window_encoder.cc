@@ -24,7 +24,7 @@ size_t RowTuples(uint32_t row, uint32_t cols) {
   return size_t{row} * WindowCodes::TuplesPerRow(cols);
 }
 
-// Compares one row; false if a level differs or a tuple has raw bits its table does not know.
+// Compares one row; false if a level differs or a tuple has bits its table does not know.
 bool RowMatches(const QuantizedTensor& tensor, std::span<const ColumnSpan> spans, uint32_t row) {
   const WindowCodes& codes = *tensor.window;
   const size_t first = RowTuples(row, tensor.cols);
@@ -37,7 +37,7 @@ bool RowMatches(const QuantizedTensor& tensor, std::span<const ColumnSpan> spans
     const WindowTable& table = codes.tables[s];
     const uint32_t tuple_end = WindowCodes::TuplesPerRow(spans[s].end);
     for (uint32_t t = spans[s].begin / kTupleCols; t < tuple_end; ++t) {
-      if (raw[t] >> table.raw_bits != 0) return false;
+      if (bytes[t] >> table.code_bits != 0 || raw[t] >> table.raw_bits != 0) return false;
       const WindowTuple tuple =
           DecodeWindowTuple(table, bytes[t], has_above ? above[t] : uint8_t{0}, raw[t]);
       for (uint32_t j = 0; j < kTupleCols && t * kTupleCols + j < tensor.cols; ++j) {
@@ -48,31 +48,69 @@ bool RowMatches(const QuantizedTensor& tensor, std::span<const ColumnSpan> spans
   return true;
 }
 
-// Writes the group that begins at tuple `first` of the block's first row; returns the place after.
-uint8_t* EncodeGroup(const WindowCodes& codes, size_t first, size_t row_tuples, uint32_t active,
-                     uint32_t raw_bits, uint8_t* out) {
-  constexpr uint32_t kHalfTuples = kWindowGroupTuples / 2;
-  for (uint32_t half = 0; half < 2; ++half) {
-    for (uint32_t lane = 0; lane < active; ++lane, out += kHalfTuples) {
-      std::memcpy(out, codes.bytes.data() + first + lane * row_tuples + half * kHalfTuples,
-                  kHalfTuples);
+// Writes one group of a block, a part of all lanes after the other.
+class GroupWriter {
+ public:
+  // `first`: the first tuple of the group in the first of `lanes` rows that have row_tuples each.
+  GroupWriter(const WindowCodes& codes, size_t first, size_t row_tuples, uint32_t lanes,
+              uint8_t* out)
+      : codes_(codes.bytes.data() + first),
+        raw_(codes.raw.data() + first),
+        row_tuples_(row_tuples),
+        lanes_(lanes),
+        out_(out) {}
+
+  // Returns the place after.
+  uint8_t* Write(const WindowTable& table) {
+    if (table.code_bits == kWindowByteBits) {
+      WriteWords(codes_, 0, kHalfTuples, 8, 0);
+      WriteWords(codes_, kHalfTuples, kHalfTuples, 8, 0);
+    } else {
+      WriteNibbles();
     }
+    if (table.code_bits == 6) WriteWords(codes_, 0, kWindowGroupTuples, 2, 4);
+    if (table.raw_bits == 2) WriteWords(raw_, 0, kWindowGroupTuples, 2, 0);
+    if (table.raw_bits == 4 || table.raw_bits == 6) WriteWords(raw_, 0, kWindowGroupTuples, 4, 0);
+    if (table.raw_bits == 6) WriteWords(raw_, 0, kWindowGroupTuples, 2, 4);
+    if (table.raw_bits == 8) WriteWords(raw_, 0, kHalfTuples, 8, 0);
+    if (table.raw_bits == 8) WriteWords(raw_, kHalfTuples, kHalfTuples, 8, 0);
+    return out_;
   }
-  if (raw_bits == 0) return out;
-  const uint32_t word_bytes = WindowRawWordBytes(raw_bits);
-  const uint32_t num_words = kWindowGroupTuples * raw_bits / 8 / word_bytes;
-  for (uint32_t word = 0; word < num_words; ++word) {
-    for (uint32_t lane = 0; lane < active; ++lane, out += word_bytes) {
-      uint64_t bits = 0;
-      for (uint32_t t = 0; t < kWindowGroupTuples; ++t) {
-        bits |= uint64_t{codes.raw[first + lane * row_tuples + t]} << (t * raw_bits);
+
+ private:
+  static constexpr uint32_t kHalfTuples = kWindowGroupTuples / 2;
+
+  // For each lane a word of the `bits` bits from `low_bit` on of every one of `count` tuples.
+  void WriteWords(const uint8_t* values, uint32_t first, uint32_t count, uint32_t bits,
+                  uint32_t low_bit) {
+    for (uint32_t lane = 0; lane < lanes_; ++lane) {
+      const uint8_t* const tuples = values + lane * row_tuples_ + first;
+      uint32_t word = 0;
+      for (uint32_t t = 0; t < count; ++t) {
+        word |= (tuples[t] >> low_bit & ((1u << bits) - 1)) << t * bits;
       }
-      bits >>= word * word_bytes * 8;
-      std::memcpy(out, &bits, word_bytes);
+      std::memcpy(out_, &word, count * bits / 8);
+      out_ += count * bits / 8;
     }
   }
-  return out;
-}
+
+  // For each lane the low nibbles of all codes, those of tuples four apart side by side.
+  void WriteNibbles() {
+    for (uint32_t lane = 0; lane < lanes_; ++lane) {
+      const uint8_t* const tuples = codes_ + lane * row_tuples_;
+      for (uint32_t q = 0; q < kHalfTuples; ++q) {
+        const uint32_t pair = (tuples[q] & 15u) | (tuples[q + kHalfTuples] & 15u) << 4;
+        *out_++ = static_cast<uint8_t>(pair);
+      }
+    }
+  }
+
+  const uint8_t* codes_;
+  const uint8_t* raw_;
+  size_t row_tuples_;
+  uint32_t lanes_;
+  uint8_t* out_;
+};
 
 }  // namespace
 
@@ -80,7 +118,7 @@ uint64_t WindowRowBytes(std::span<const ColumnSpan> spans, std::span<const Windo
   uint64_t row_bytes = 0;
   for (size_t s = 0; s < spans.size(); ++s) {
     row_bytes += DivideRoundUp(spans[s].end - spans[s].begin, kWindowGroupCols) *
-                 WindowGroupLaneBytes(tables[s].raw_bits);
+                 WindowGroupLaneBytes(tables[s].code_bits, tables[s].raw_bits);
   }
   return row_bytes;
 }
@@ -144,8 +182,8 @@ std::vector<uint8_t> EncodeWindowTile(const WindowCodes& codes, std::span<const 
     const uint32_t active = std::min(kMaxLanes, row_end - row);
     for (size_t s = 0; s < spans.size(); ++s) {
       for (uint32_t col = spans[s].begin; col < spans[s].end; col += kWindowGroupCols) {
-        out = EncodeGroup(codes, RowTuples(row, cols) + col / kTupleCols, row_tuples, active,
-                          codes.tables[s].raw_bits, out);
+        const size_t first = RowTuples(row, cols) + col / kTupleCols;
+        out = GroupWriter(codes, first, row_tuples, active, out).Write(codes.tables[s]);
       }
     }
   }

@@ -1,11 +1,12 @@
-// The window code: four weights (a tuple) for every byte, at a fixed place.
+// The window code: four weights (a tuple) for every code, at a fixed place.
 //
-// A tuple is four neighbouring columns of one row. Its new byte n picks one of 128 entries of a
-// table; four bits of the byte p that stands above it, in the row before, turn the entry by
-// exchanging or negating weights; raw bits add signs and a low bit. So one point in four dimensions
-// depends on the last twelve bits of a stream that runs down the rows (a bit-shift trellis), while
-// every bit stands where it can be found without decoding anything else, and no bit can lead out of
-// the table. Turning a small table replaces a table of 4096 entries, which no register file holds.
+// A tuple is four neighbouring columns of one row. Its code n, a byte or less, picks one of at most
+// 128 entries of a table; four bits of the code p that stands above it, in the row before, turn the
+// entry by exchanging or negating weights; raw bits add signs and low bits. So one point in four
+// dimensions depends on the last twelve bits of a stream that runs down the rows (a bit-shift
+// trellis), while every bit stands where it can be found without decoding anything else, and no bit
+// can lead out of the table. Turning a small table replaces a table of 4096 entries, which no
+// register file holds.
 //
 // Sources: trellis-coded quantization, Marcellin and Fischer, IEEE Trans. Comm. 38(1), 1990; the
 // bit-shift trellis, QTIP, arXiv:2406.11235. Turning the entries: docs/experiments/window_code.md.
@@ -16,25 +17,41 @@
 namespace ecq {
 
 constexpr uint32_t kTupleCols = 4;
-constexpr uint32_t kWindowEntries = 128;
-constexpr uint32_t kWindowStateBits = 4;  // bits of the byte above that count
+constexpr uint32_t kWindowEntries = 128;  // most of a table
+constexpr uint32_t kWindowStateBits = 4;  // bits of the code above that count
 
-// Columns are coded in groups of 32, which are 8 tuples of every lane. A group holds, for the lanes
-// of a block (32, fewer in the last block), [half][lane] the bytes of four tuples, then
-// [word][lane] the raw words. The raw bits of tuple t are the bits t * raw_bits and up of the
-// lane's words.
+// Columns are coded in groups of 32, which are 8 tuples of every lane.
 constexpr uint32_t kWindowGroupCols = 32;
 constexpr uint32_t kWindowGroupTuples = kWindowGroupCols / kTupleCols;
 
-// Raw bits of a tuple, beside its byte; 2 + raw_bits / 4 bits a weight in all.
-//   0: none    2: negate weights 0 and 1; 0 and 2    4: signs    8: signs, then low bits
+// Bits of a tuple: those of its code n and, beside a byte, raw bits; a quarter of them for each
+// weight. What raw bits do:
+//   0: nothing    2: negate weights 0 and 1; 0 and 2    4: signs
+//   6: signs, then low bits of weights 0 and 2 of the entry, before it turns    8: signs, low bits
+constexpr uint32_t kWindowByteBits = 8;  // of a code that is a byte; shorter ones have 4 or 6 bits
 constexpr uint32_t kWindowMaxRawBits = 8;
-ECQ_FN bool IsWindowRawBits(uint32_t raw_bits) {
-  return raw_bits == 0 || raw_bits == 2 || raw_bits == 4 || raw_bits == 8;
+ECQ_FN bool IsWindowCode(uint32_t code_bits, uint32_t raw_bits) {
+  if (code_bits == 4 || code_bits == 6) return raw_bits == 0;
+  return code_bits == kWindowByteBits && raw_bits % 2 == 0 && raw_bits <= kWindowMaxRawBits;
 }
-ECQ_FN uint32_t WindowRawWordBytes(uint32_t raw_bits) { return raw_bits < 4 ? raw_bits : 4; }
-// Bytes of one lane in a group.
-ECQ_FN uint32_t WindowGroupLaneBytes(uint32_t raw_bits) { return kWindowGroupTuples + raw_bits; }
+ECQ_FN bool HasLowBits(uint32_t raw_bits) { return raw_bits > 4; }
+// Entries of a table; the low bits of n pick one.
+ECQ_FN uint32_t NumWindowEntries(uint32_t code_bits) {
+  return code_bits == 4 ? 16 : 1u << (code_bits - 1);
+}
+
+// A group holds, for the lanes of a block (32, fewer in the last block),
+//   bytes:          [half][lane] the bytes of four tuples
+//   shorter codes:  [lane] u32, the low nibbles of n: of tuple q in bits 8 q and up, of tuple 4 + q
+//                   in bits 8 q + 4 and up; then, for 6 bits, [lane] u16, the rest of n
+//   raw bits:       [lane] words of 2, 4, 4 + 2 or 4 + 4 bytes for 2, 4, 6 or 8 raw bits
+// where a u16 has two bits for every tuple, a u32 four, tuple t those from 2 t or 4 t on. Of 8 raw
+// bits the first word has those of the tuples 0 to 3, the second the rest; of 6 the first has the
+// signs, the second the low bits. So a lane has as many u32 as its bytes hold, then a u16 if two
+// bytes are left.
+ECQ_FN uint32_t WindowGroupLaneBytes(uint32_t code_bits, uint32_t raw_bits) {
+  return code_bits + raw_bits;  // of one lane: 8 tuples of as many bits
+}
 
 // Four levels, weight j in byte j, two's complement.
 struct WindowTuple {
@@ -60,14 +77,17 @@ ECQ_FN WindowTuple ExchangeHalves(WindowTuple t) {
   return WindowTuple{t.bytes << 16 | t.bytes >> 16};
 }
 
-// Turns a table entry: `n` the tuple's own byte, `p` the byte above it (0 in the first row of a
-// block, and everywhere in a code without memory). Order matters.
+ECQ_FN WindowTuple NegateAll(WindowTuple t) {
+  for (uint32_t j = 0; j < kTupleCols; ++j) t = NegateWeight(t, j);
+  return t;
+}
+
+// Turns an entry of a table whose codes are bytes: `n` the tuple's own byte, `p` the byte above it
+// (0 in the first row of a block, and everywhere in a code without memory). Order matters.
 ECQ_FN WindowTuple TurnEntry(WindowTuple t, uint32_t n, uint32_t p, uint32_t raw_bits) {
   const bool has_signs = raw_bits >= 4;  // then the table holds magnitudes, and negating is no use
   if ((n & 0x80u) && has_signs) t = ExchangeHalves(t);
-  if ((n & 0x80u) && !has_signs) {
-    for (uint32_t j = 0; j < kTupleCols; ++j) t = NegateWeight(t, j);
-  }
+  if ((n & 0x80u) && !has_signs) t = NegateAll(t);
   if (p & 1u) t = ExchangeWeights(t, 0, 1);
   if (p & 2u) t = ExchangeWeights(t, 2, 3);
   if (has_signs) {
@@ -81,7 +101,27 @@ ECQ_FN WindowTuple TurnEntry(WindowTuple t, uint32_t n, uint32_t p, uint32_t raw
   return t;
 }
 
-// Applies the raw bits of a tuple. A low bit is worth `low_step`.
+// The same for shorter codes. Bits 0 and 1 of p turn by the quaternions i and j.
+ECQ_FN WindowTuple TurnShortEntry(WindowTuple t, uint32_t n, uint32_t p, uint32_t code_bits) {
+  if (n & 0x20u) t = NegateAll(t);  // 6 bits only
+  if (p & 1u) {
+    t = ExchangeWeights(ExchangeWeights(t, 0, 1), 2, 3);
+    t = NegateWeight(NegateWeight(t, 0), 2);
+  }
+  if (p & 2u) t = NegateWeight(NegateWeight(ExchangeHalves(t), 0), 3);
+  if (p & 4u) t = code_bits == 4 ? NegateAll(t) : NegateWeight(NegateWeight(t, 0), 1);
+  if (p & 8u) t = ExchangeWeights(t, 1, 2);
+  return t;
+}
+
+// The low bits of 6 raw bits, on the entry before it is turned. A low bit is worth `low_step`.
+ECQ_FN WindowTuple AddLowPair(WindowTuple t, uint32_t raw, uint32_t low_step) {
+  if (raw & 16u) t = AddToWeight(t, 0, low_step);
+  if (raw & 32u) t = AddToWeight(t, 2, low_step);
+  return t;
+}
+
+// Applies the other raw bits of a tuple to its turned entry.
 ECQ_FN WindowTuple ApplyRawBits(WindowTuple t, uint32_t raw, uint32_t raw_bits, uint32_t low_step) {
   if (raw_bits == 2) {
     if (raw & 1u) t = NegateWeight(NegateWeight(t, 0), 1);
@@ -95,11 +135,20 @@ ECQ_FN WindowTuple ApplyRawBits(WindowTuple t, uint32_t raw, uint32_t raw_bits, 
   return t;
 }
 
-// What a byte means, for the columns of one span.
+// What a code decodes to: `entry` is the one that it picks.
+ECQ_FN WindowTuple DecodeEntry(WindowTuple entry, uint32_t n, uint32_t p, uint32_t raw,
+                               uint32_t code_bits, uint32_t raw_bits, uint32_t low_step) {
+  if (code_bits < kWindowByteBits) return TurnShortEntry(entry, n, p, code_bits);
+  if (raw_bits == 6) entry = AddLowPair(entry, raw, low_step);
+  return ApplyRawBits(TurnEntry(entry, n, p, raw_bits), raw, raw_bits, low_step);
+}
+
+// What a code means, for the columns of one span.
 struct WindowTable {
   uint32_t raw_bits;
-  uint32_t low_step;                           // raw_bits 8 only, else 0
+  uint32_t low_step;                           // with low bits only, else 0
   int8_t entries[kWindowEntries][kTupleCols];  // never -128: negating stays inside int8
+  uint32_t code_bits = kWindowByteBits;        // shorter codes: the entries they lack are 0
 
   constexpr bool operator==(const WindowTable&) const = default;
 };

@@ -25,7 +25,7 @@ constexpr double kTrim = 4.5;  // rms; what lies beyond does not count for the s
 constexpr float kReach = 4;    // standard deviations; targets beyond are searched for as this
 constexpr float kSmallestRms = 0x1p-100f;  // of a row that does not count as zero
 
-// Columns [begin, end) with one rate, an index into kWindowRawBits.
+// Columns [begin, end) with one rate, an index into kWindowRates.
 struct RateSpan {
   uint32_t begin;
   uint32_t end;
@@ -37,16 +37,17 @@ Result<std::vector<RateSpan>> ChooseRates(WeightView weights, double bpw) {
   const double groups = static_cast<double>(DivideRoundUp(weights.cols, kWindowGroupCols));
   const double bits_of_group = bpw * weights.cols / groups - 16 / groups;  // for one row
   const double rate = bits_of_group / kWindowGroupCols;
-  if (rate < WindowRate(0)) {
+  if (rate < kMinWindowRate) {
     return Error{ErrorCode::kInvalidArgument,
-                 "the window code takes 2 bits a weight and 16 a row, for this matrix " +
-                     std::to_string(bpw + WindowRate(0) - rate) +
+                 "the window code takes 1 bit a weight and 16 a row, for this matrix " +
+                     std::to_string(bpw + kMinWindowRate - rate) +
                      " bits per weight; ask for more, or for codec rans"};
   }
   size_t low = 0;
-  while (low + 1 < kNumWindowRates && WindowRate(low + 1) <= rate) ++low;
-  if (low + 1 == kNumWindowRates) return std::vector<RateSpan>{{0, weights.cols, low}};
-  const double share = (rate - WindowRate(low)) / (WindowRate(low + 1) - WindowRate(low));
+  while (low + 1 < kWindowRates.size() && kWindowRates[low + 1].bits() <= rate) ++low;
+  if (low + 1 == kWindowRates.size()) return std::vector<RateSpan>{{0, weights.cols, low}};
+  const double low_bits = kWindowRates[low].bits();
+  const double share = (rate - low_bits) / (kWindowRates[low + 1].bits() - low_bits);
   const uint32_t high_cols = static_cast<uint32_t>(share * groups) * kWindowGroupCols;
   std::vector<RateSpan> spans;
   if (high_cols > 0) spans.push_back({0, high_cols, low + 1});

@@ -9,7 +9,7 @@
 namespace ecq {
 
 // Bits per weight that the window code can have, row scales not counted.
-inline constexpr double kMinWindowRate = 2;
+inline constexpr double kMinWindowRate = 1;
 inline constexpr double kMaxWindowRate = 4;
 
 struct WindowOptions {

@@ -3,8 +3,8 @@
 namespace ecq::ECQ_TARGET {
 
 static void ScanWindowEntries(const float* __restrict planes, const float* __restrict norms,
-                              const float* y, float base, int32_t label, float* __restrict best,
-                              int32_t* __restrict from) {
+                              uint32_t count, const float* y, float base, int32_t label,
+                              float* __restrict best, int32_t* __restrict from) {
   const float y0 = -2 * y[0];
   const float y1 = -2 * y[1];
   const float y2 = -2 * y[2];
@@ -14,7 +14,8 @@ static void ScanWindowEntries(const float* __restrict planes, const float* __res
   const float* const p1 = planes + kWindowEntries;
   const float* const p2 = planes + 2 * kWindowEntries;
   const float* const p3 = planes + 3 * kWindowEntries;
-  for (uint32_t i = 0; i < kWindowEntries; ++i) {
+  count = count / kScanBatch * kScanBatch;  // tells the compiler
+  for (uint32_t i = 0; i < count; ++i) {
     const float cost = base + norms[i] + (y0 * p0[i] + y1 * p1[i]) + (y2 * p2[i] + y3 * p3[i]);
     const bool better = cost < best[i];
     best[i] = better ? cost : best[i];

@@ -20,6 +20,7 @@ constexpr uint32_t kLabelState = kStateMask;
 
 WindowCodebook WindowCodebook::Of(const WindowTable& table, float unit) {
   WindowCodebook codebook;
+  codebook.code_bits = table.code_bits;
   codebook.raw_bits = table.raw_bits;
   codebook.low_step = static_cast<float>(table.low_step) * unit;
   for (uint32_t i = 0; i < kWindowEntries; ++i) {
@@ -31,11 +32,15 @@ WindowCodebook WindowCodebook::Of(const WindowTable& table, float unit) {
 }
 
 WindowSearch::WindowSearch(const WindowCodebook& codebook, bool has_memory)
-    : codebook_(codebook), has_memory_(has_memory), num_choices_(codebook.raw_bits == 2 ? 4 : 1) {
-  for (uint32_t half = 0; half < 2; ++half) {
+    : codebook_(codebook),
+      has_memory_(has_memory),
+      num_entries_(NumWindowEntries(codebook.code_bits)),
+      num_parts_((1u << codebook.code_bits) / num_entries_),
+      num_choices_(codebook.raw_bits == 2 ? 4 : 1) {
+  for (uint32_t part = 0; part < num_parts_; ++part) {
     for (uint32_t state = 0; state < kStates; ++state) {
       for (uint32_t choice = 0; choice < num_choices_; ++choice) {
-        turns_.push_back(TurnOf(half << 7, state, choice));
+        turns_.push_back(TurnOf(part * num_entries_, state, choice));
       }
     }
   }
@@ -45,18 +50,21 @@ WindowSearch::WindowSearch(const WindowCodebook& codebook, bool has_memory)
     for (uint32_t j = 0; j < kTupleCols; ++j) {
       const float entry = codebook.entries[i][j];
       planes_[j][i] = has_signs ? std::abs(entry) : entry;
-      planes_[kTupleCols + j][i] = std::abs(entry + codebook.low_step);
+      planes_[kTupleCols + j][i] = std::abs(entry + (HasLowBit(j) ? codebook.low_step : 0));
       norms_[i] += entry * entry;
     }
   }
 }
 
+// Whether a low bit can add to weight j of an entry.
+bool WindowSearch::HasLowBit(uint32_t j) const {
+  return codebook_.raw_bits == 8 || (codebook_.raw_bits == 6 && j % 2 == 0);
+}
+
 // Read off from what the definition does to an entry whose weights are 1, 2, 3 and 4.
 WindowSearch::Turn WindowSearch::TurnOf(uint32_t n, uint32_t p, uint32_t choice) const {
-  const uint32_t raw_bits = codebook_.raw_bits;
-  const uint32_t probe = 0x04030201u;
-  WindowTuple t = TurnEntry(WindowTuple{probe}, n, p, raw_bits);
-  if (raw_bits == 2) t = ApplyRawBits(t, choice, raw_bits, 0);
+  const WindowTuple t = DecodeEntry(WindowTuple{0x04030201u}, n, p, choice, codebook_.code_bits,
+                                    codebook_.raw_bits, 0);
   Turn turn;
   for (uint32_t j = 0; j < kTupleCols; ++j) {
     const int32_t weight = WeightOf(t, j);
@@ -66,53 +74,57 @@ WindowSearch::Turn WindowSearch::TurnOf(uint32_t n, uint32_t p, uint32_t choice)
   return turn;
 }
 
-// For every byte: the least cost of coming to it from one of the states, and from which.
+const WindowSearch::Turn& WindowSearch::TurnAt(uint32_t n, uint32_t state, uint32_t choice) const {
+  return turns_[(n / num_entries_ * kStates + state) * num_choices_ + choice];
+}
+
+// For every code: the least cost of coming to it from one of the states, and from which.
 void WindowSearch::Step(const WeightTuple& tuple, uint32_t num_states, const float* costs,
                         uint8_t* from) {
   const WindowScan& scan = ActiveWindowScan();
   std::fill(std::begin(best_), std::end(best_), kInfinity);
   const bool has_signs = codebook_.raw_bits >= 4;
-  for (uint32_t half = 0; half < 2; ++half) {
-    float* const best = best_ + half * kWindowEntries;
-    int32_t* const best_from = best_from_ + half * kWindowEntries;
+  for (uint32_t n = 0; n < num_parts_ * num_entries_; n += num_entries_) {
     for (uint32_t state = 0; state < num_states; ++state) {
       if (costs[state] == kInfinity) continue;
       for (uint32_t choice = 0; choice < num_choices_; ++choice) {
-        const Turn& turn = turns_[(half * kStates + state) * num_choices_ + choice];
+        const Turn& turn = TurnAt(n, state, choice);
         float y[kTupleCols];
         for (uint32_t j = 0; j < kTupleCols; ++j) {
           y[turn.source[j]] = has_signs ? std::abs(tuple.w[j]) : turn.sign[j] * tuple.w[j];
         }
         const int32_t label = static_cast<int32_t>(state | choice << kWindowStateBits);
-        if (codebook_.raw_bits == 8) {
-          scan.pairs(planes_[0], y, costs[state], label, best, best_from);
+        if (HasLowBits(codebook_.raw_bits)) {
+          scan.pairs(planes_[0], y, costs[state], label, best_ + n, best_from_ + n);
         } else {
-          scan.entries(planes_[0], norms_, y, costs[state], label, best, best_from);
+          scan.entries(planes_[0], norms_, num_entries_, y, costs[state], label, best_ + n,
+                       best_from_ + n);
         }
       }
     }
   }
-  for (uint32_t n = 0; n < kBytes; ++n) from[n] = static_cast<uint8_t>(best_from_[n]);
+  for (uint32_t n = 0; n < kCodes; ++n) from[n] = static_cast<uint8_t>(best_from_[n]);
 }
 
-// The raw bits that go with a byte reached with label `from`.
+// The raw bits that go with a code reached with label `from`.
 uint8_t WindowSearch::RawBits(const WeightTuple& tuple, TupleCode code, uint8_t from) const {
   const uint32_t raw_bits = codebook_.raw_bits;
   if (raw_bits == 0) return 0;
   if (raw_bits == 2) return static_cast<uint8_t>(from >> kWindowStateBits);
-  const uint32_t half = code.byte >> 7;
-  const Turn& turn = turns_[half * kStates + (from & kLabelState)];
+  const Turn& turn = TurnAt(code.byte, from & kLabelState, 0);
   const float* const entry = codebook_.entries[code.byte % kWindowEntries];
   uint32_t raw = 0;
   for (uint32_t j = 0; j < kTupleCols; ++j) {
-    const float low = entry[turn.source[j]];
+    const uint32_t source = turn.source[j];
+    const float low = entry[source];
     const float high = low + codebook_.low_step;
     const float magnitude = std::abs(tuple.w[j]);
-    const bool is_high =
-        raw_bits == 8 && std::abs(magnitude - std::abs(high)) < std::abs(magnitude - std::abs(low));
+    const bool is_high = HasLowBit(source) &&
+                         std::abs(magnitude - std::abs(high)) < std::abs(magnitude - std::abs(low));
     const float level = is_high ? high : low;
     const bool negative = (tuple.w[j] < 0) != (level < 0);
-    raw |= static_cast<uint32_t>(negative) << j | static_cast<uint32_t>(is_high) << (4 + j);
+    const uint32_t low_bit = kTupleCols + (raw_bits == 6 ? source / 2 : j);
+    raw |= static_cast<uint32_t>(negative) << j | static_cast<uint32_t>(is_high) << low_bit;
   }
   return static_cast<uint8_t>(raw);
 }
@@ -123,7 +135,7 @@ double WindowSearch::Find(const WeightTuple* tuples, uint32_t rows, TupleCode* c
 
 double WindowSearch::FindNearest(const WeightTuple* tuples, uint32_t rows, TupleCode* codes) {
   const float start = 0;
-  uint8_t from[kBytes];
+  uint8_t from[kCodes];
   double error = 0;
   for (uint32_t row = 0; row < rows; ++row) {
     Step(tuples[row], 1, &start, from);
@@ -136,15 +148,15 @@ double WindowSearch::FindNearest(const WeightTuple* tuples, uint32_t rows, Tuple
 }
 
 double WindowSearch::FindPath(const WeightTuple* tuples, uint32_t rows, TupleCode* codes) {
-  uint8_t from[kMaxLanes][kBytes];     // label with which each byte is best reached
-  uint8_t arrive[kMaxLanes][kStates];  // byte with which each state is best reached
+  uint8_t from[kMaxLanes][kCodes];     // label with which each code is best reached
+  uint8_t arrive[kMaxLanes][kStates];  // code with which each state is best reached
   float costs[kStates];
   std::fill(std::begin(costs), std::end(costs), kInfinity);
   costs[0] = 0;  // above the first row there is a zero
   for (uint32_t row = 0; row < rows; ++row) {
     Step(tuples[row], kStates, costs, from[row]);
     std::fill(std::begin(costs), std::end(costs), kInfinity);
-    for (uint32_t n = 0; n < kBytes; ++n) {
+    for (uint32_t n = 0; n < kCodes; ++n) {
       const uint32_t state = n & kStateMask;
       if (best_[n] >= costs[state]) continue;
       costs[state] = best_[n];

@@ -10,8 +10,9 @@ namespace ecq {
 
 // A window table in real numbers, in units of the weights it is compared with.
 struct WindowCodebook {
+  uint32_t code_bits = kWindowByteBits;
   uint32_t raw_bits = 0;
-  float low_step = 0;  // raw_bits 8: what a low bit adds
+  float low_step = 0;  // what a low bit adds
   float entries[kWindowEntries][kTupleCols] = {};
 
   // `table` with one level worth `unit`.
@@ -28,19 +29,19 @@ struct TupleCode {
   uint8_t raw;
 };
 
-// The levels that a code stands for; `above` is the byte above it, 0 without memory.
+// The levels that a code stands for; `above` is the code above it, 0 without memory.
 inline WindowTuple DecodeTuple(const WindowTable& table, TupleCode code, uint32_t above) {
   uint32_t bytes = 0;
   for (uint32_t j = 0; j < kTupleCols; ++j) {
-    const int8_t weight = table.entries[code.byte % kWindowEntries][j];
+    const int8_t weight = table.entries[code.byte % NumWindowEntries(table.code_bits)][j];
     bytes |= static_cast<uint32_t>(static_cast<uint8_t>(weight)) << 8 * j;
   }
-  return ApplyRawBits(TurnEntry(WindowTuple{bytes}, code.byte, above, table.raw_bits), code.raw,
-                      table.raw_bits, table.low_step);
+  return DecodeEntry(WindowTuple{bytes}, code.byte, above, code.raw, table.code_bits,
+                     table.raw_bits, table.low_step);
 }
 
 // Searches for one codebook, with memory (an exact Viterbi search over 16 states, the low bits of
-// the byte above) or without (nearest point). Holds scratch; not thread-safe, cheap to copy.
+// the code above) or without (nearest point). Holds scratch; not thread-safe, cheap to copy.
 class WindowSearch {
  public:
   WindowSearch(const WindowCodebook& codebook, bool has_memory);
@@ -51,8 +52,7 @@ class WindowSearch {
 
  private:
   static constexpr uint32_t kStates = 1u << kWindowStateBits;
-  static constexpr uint32_t kBytes = 256;
-  static constexpr uint32_t kMaxChoices = 4;  // of raw bits that turn the entry (raw_bits 2)
+  static constexpr uint32_t kCodes = 1u << kWindowByteBits;
 
   // Output weight j of a turned entry is sign[j] * entry[source[j]].
   struct Turn {
@@ -60,7 +60,9 @@ class WindowSearch {
     float sign[kTupleCols];
   };
 
+  bool HasLowBit(uint32_t j) const;
   Turn TurnOf(uint32_t n, uint32_t p, uint32_t choice) const;
+  const Turn& TurnAt(uint32_t n, uint32_t state, uint32_t choice) const;
   void Step(const WeightTuple& tuple, uint32_t num_states, const float* costs, uint8_t* from);
   uint8_t RawBits(const WeightTuple& tuple, TupleCode code, uint8_t from) const;
   double FindNearest(const WeightTuple* tuples, uint32_t rows, TupleCode* codes);
@@ -68,12 +70,14 @@ class WindowSearch {
 
   WindowCodebook codebook_;
   bool has_memory_;
-  uint32_t num_choices_;
-  std::vector<Turn> turns_;                                   // [half of the bytes][state][choice]
+  uint32_t num_entries_;
+  uint32_t num_parts_;       // codes with the same bits above those that pick an entry
+  uint32_t num_choices_;     // of raw bits that turn the entry (raw_bits 2)
+  std::vector<Turn> turns_;  // [part][state][choice]
   alignas(64) float planes_[2 * kTupleCols][kWindowEntries];  // entries; with the low step added
   alignas(64) float norms_[kWindowEntries];
-  alignas(64) float best_[kBytes];
-  alignas(64) int32_t best_from_[kBytes];
+  alignas(64) float best_[kCodes];
+  alignas(64) int32_t best_from_[kCodes];
 };
 
 }  // namespace ecq

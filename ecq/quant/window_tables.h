@@ -12,12 +12,17 @@ namespace ecq {
 // Levels that make up one standard deviation of the weights in these tables.
 inline constexpr float kWindowLevelsPerSigma = 32;
 
-// Raw bits of a tuple for each rate, 2 + raw_bits / 4 bits a weight.
-inline constexpr std::array<uint32_t, 4> kWindowRawBits{0, 2, 4, 8};
-inline constexpr size_t kNumWindowRates = kWindowRawBits.size();
-inline constexpr double WindowRate(size_t rate) { return 2 + kWindowRawBits[rate] / 4.0; }
+// The kinds of codes by rate, and their bits a weight.
+struct WindowRate {
+  uint32_t code_bits;
+  uint32_t raw_bits;
 
-// The table for weights of a unit Gaussian at a rate (an index into kWindowRawBits), trained by
+  constexpr double bits() const { return (code_bits + raw_bits) / double{kTupleCols}; }
+};
+inline constexpr std::array<WindowRate, 7> kWindowRates{
+    {{4, 0}, {6, 0}, {8, 0}, {8, 2}, {8, 4}, {8, 6}, {8, 8}}};
+
+// The table for weights of a unit Gaussian at a rate (an index into kWindowRates), trained by
 // tools/train_window_tables.cc. Distances to the rate-distortion bound:
 // docs/experiments/window_code.md.
 const WindowTable& GaussianWindowTable(size_t rate, bool has_memory);

@@ -34,9 +34,9 @@ struct Fix {
 // since not every row of levels has a code. Tuples are counted in stored columns, and every row
 // has TuplesPerRow() of them, those after the last column included.
 struct WindowCodes {
-  bool has_memory = false;          // the byte above counts
+  bool has_memory = false;          // the code above counts
   std::vector<WindowTable> tables;  // one for each span
-  std::vector<uint8_t> bytes;       // (N, TuplesPerRow)
+  std::vector<uint8_t> bytes;       // (N, TuplesPerRow): the code of each tuple
   std::vector<uint8_t> raw;         // (N, TuplesPerRow): the raw bits of each tuple
 
   static uint32_t TuplesPerRow(uint32_t cols) {

@@ -14,7 +14,7 @@ WINDOW = ["--codec", "window"]
 class WindowTest(CliTest):
     def test_files_hold_what_they_say(self):
         for bits in (8, 12):
-            for bpw in (3.6, 4):
+            for bpw in (1.6, 3.6, 4):
                 path = self.path(f"{bits}-{bpw}.ecq")
                 rate = [*WINDOW, "--window", str(bits), "--bpw", str(bpw)]
                 dry = self.ecq_json("quantize", MODEL, "--dry-run", *rate)
@@ -50,7 +50,7 @@ class WindowTest(CliTest):
     def test_refusals(self):
         out = ["quantize", MODEL, "-o", self.path("m.ecq"), *WINDOW]
         self.assert_fails(1, ["window", "--grid"], *out, "--grid", "q4_0")
-        self.assert_fails(1, ["window", "bits per weight", "rans"], *out, "--bpw", "1.5")
+        self.assert_fails(1, ["window", "bits per weight", "rans"], *out, "--bpw", "1.1")
         self.assert_fails(2, ["--window", "9", "8", "12"], *out, "--window", "9")
         self.assertEqual(list(self.folder.iterdir()), [])
 

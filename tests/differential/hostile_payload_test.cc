@@ -77,9 +77,9 @@ Sample MakeSample(Rng& rng, CodecId codec) {
   sample.coding.blocks_per_tile = 1 + static_cast<uint32_t>(rng.Below(3));
   sample.source = RandomTensor(rng, o);
   if (is_window) {
-    constexpr uint32_t kWidths[] = {0, 2, 4, 8};
     sample.coding.has_memory = rng.Below(2) == 0;
-    RandomWindowCoding(rng, kWidths[rng.Below(4)], sample.source, sample.coding);
+    RandomWindowCoding(rng, kWindowTupleBits[rng.Below(std::size(kWindowTupleBits))], sample.source,
+                       sample.coding);
   }
   return sample;
 }

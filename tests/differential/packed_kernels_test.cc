@@ -23,7 +23,7 @@ constexpr double kUnit = 0x1p-24;  // u: half an f32 ulp at 1
 
 struct Variant {
   CodecId codec;
-  uint32_t parameter;  // prob_bits, the width, the raw bits, or the low bits
+  uint32_t parameter;  // prob_bits, the width, the bits of a tuple, or the low bits
   bool has_memory = false;
 
   std::string Name() const {
@@ -35,7 +35,7 @@ struct Variant {
       case CodecId::kRans16:
         return "rans16_l" + std::to_string(parameter);
       case CodecId::kWindow:
-        return (has_memory ? "window_memory_r" : "window_r") + std::to_string(parameter);
+        return (has_memory ? "window_memory_t" : "window_t") + std::to_string(parameter);
     }
     return "unknown";
   }
@@ -48,7 +48,7 @@ std::vector<Variant> Variants() {
   for (uint32_t l = 0; l <= kRans16MaxLowBits; ++l) variants.push_back({CodecId::kRans16, l});
   for (uint32_t b = 1; b <= 8; ++b) variants.push_back({CodecId::kRaw, b});
   for (const bool has_memory : {false, true}) {
-    for (const uint32_t r : {0, 2, 4, 8}) variants.push_back({CodecId::kWindow, r, has_memory});
+    for (const uint32_t t : kWindowTupleBits) variants.push_back({CodecId::kWindow, t, has_memory});
   }
   return variants;
 }
@@ -428,8 +428,8 @@ TEST(VectorTargetsTest, AgreeBitForBit) {
   const PackedKernels& narrow = PackedKernelsFor(CpuTarget::kAvx2);
   const PackedKernels& wide = PackedKernelsFor(CpuTarget::kAvx512);
   for (const Variant& variant :
-       {Variant{CodecId::kRans, 12}, Variant{CodecId::kRaw, 5}, Variant{CodecId::kWindow, 2, true},
-        Variant{CodecId::kWindow, 8, true}}) {
+       {Variant{CodecId::kRans, 12}, Variant{CodecId::kRaw, 5}, Variant{CodecId::kWindow, 6, true},
+        Variant{CodecId::kWindow, 10, true}, Variant{CodecId::kWindow, 16, true}}) {
     ForEachSample(variant, [&](Rng& rng, const Sample& sample) {
       const PackedMatrix matrix(ForcePack(sample.source, sample.coding));
       const PackedView& view = matrix.view();

@@ -237,7 +237,7 @@ TEST_P(PackedMatrixTest, ProductsDependNeitherOnCodecNorOnThreads) {
 // A matrix of window codes is the matrix of its levels, in every operation.
 TEST_P(PackedMatrixTest, WindowCodesAreTheirLevels) {
   Rng rng(68);
-  for (const uint32_t raw_bits : {0, 2, 4, 8}) {
+  for (const uint32_t tuple_bits : kWindowTupleBits) {
     RandomTensorOptions options;
     options.rows = 200;
     options.cols = 150;
@@ -247,9 +247,9 @@ TEST_P(PackedMatrixTest, WindowCodesAreTheirLevels) {
     QuantizedTensor source = RandomTensor(rng, options);
     ForcedCoding coding;
     coding.codec = CodecId::kWindow;
-    coding.has_memory = raw_bits != 2;
+    coding.has_memory = tuple_bits % 3 != 1;
     coding.blocks_per_tile = 2;
-    RandomWindowCoding(rng, raw_bits, source, coding);
+    RandomWindowCoding(rng, tuple_bits, source, coding);
     const PackedMatrix window(ForcePack(source, coding));
     ForcedCoding raw_coding;
     raw_coding.codec = CodecId::kRaw;
@@ -262,7 +262,7 @@ TEST_P(PackedMatrixTest, WindowCodesAreTheirLevels) {
         std::vector<float> a(m * source.rows), b(a);
         ASSERT_TRUE(window.Multiply(pool_, mode, m, x.data(), a.data()).ok());
         ASSERT_TRUE(raw.Multiply(pool_, mode, m, x.data(), b.data()).ok());
-        ASSERT_EQ(a, b) << raw_bits << " raw bits, m = " << m;
+        ASSERT_EQ(a, b) << tuple_bits << " bits a tuple, m = " << m;
       }
     }
     const std::vector<uint32_t> ids{199, 0, 63, 64, 150};

@@ -21,6 +21,7 @@
 #include "ecq/codec/rans16_table.h"
 #include "ecq/kernels/activations.h"
 #include "ecq/pack/random_tensor_for_test.h"
+#include "ecq/pack/random_window_for_test.h"
 
 namespace ecq {
 
@@ -146,7 +147,7 @@ inline size_t WindowRowBytes(const ForcedCoding& coding, const std::vector<Colum
   for (const ColumnSpan& span : spans) {
     if (span.begin >= cols) break;
     bytes += DivideRoundUp(std::min(cols, span.end) - span.begin, kWindowGroupCols) *
-             WindowGroupLaneBytes(coding.windows[span.table].raw_bits);
+             (coding.windows[span.table].code_bits + coding.windows[span.table].raw_bits);
   }
   return bytes;
 }
@@ -169,53 +170,28 @@ inline int8_t WindowLevelAt(const QuantizedTensor& t, const ForcedCoding& coding
   const uint32_t active = std::min(coding.lanes, t.rows - block_row);
   const uint32_t lane = row - block_row;
   const uint32_t in_group = col % kWindowGroupCols;
-  const uint32_t tuple = in_group / kTupleCols;
   const uint8_t* const group = coding.payload.data() +
                                row / tile_rows * WindowTileBytes(coding, spans, tile_rows) +
                                block_row % tile_rows * WindowRowBytes(coding, spans, UINT32_MAX) +
                                active * WindowRowBytes(coding, spans, col - in_group);
-  const auto byte = [&](uint32_t of_lane) {
-    return group[(tuple < 4 ? 0 : 4 * active) + 4 * of_lane + tuple % 4];
-  };
-  uint32_t raw = 0;
-  for (uint32_t bit = 0; bit < table.raw_bits; ++bit) {
-    const uint32_t at = tuple * table.raw_bits + bit;  // in the lane's words
-    const uint32_t word_bytes = table.raw_bits == 2 ? 2 : 4;
-    const uint8_t* const words = group + 8 * active;
-    const uint8_t* const word = words + at / 32 * 4 * active + lane * word_bytes;
-    raw |= (word[at % 32 / 8] >> at % 8 & 1u) << bit;
-  }
-  const uint32_t n = byte(lane);
-  const uint32_t p = coding.has_memory && lane > 0 ? byte(lane - 1) : 0;
-  WindowTuple entry{LoadLe<uint32_t>(table.entries[n % kWindowEntries])};
-  entry = TurnEntry(entry, n, p, table.raw_bits);
-  entry = ApplyRawBits(entry, raw, table.raw_bits, table.low_step);
-  return static_cast<int8_t>(WeightOf(entry, in_group % kTupleCols));
-}
-
-// Any entries that keep every level within [-127, 127].
-inline WindowTable AnyWindowTable(Rng& rng, uint32_t raw_bits) {
-  WindowTable table{};
-  table.raw_bits = raw_bits;
-  table.low_step = raw_bits == kWindowMaxRawBits ? static_cast<uint32_t>(rng.Below(128)) : 0;
-  for (auto& entry : table.entries) {
-    for (int8_t& weight : entry) {
-      weight = static_cast<int8_t>(static_cast<int32_t>(rng.Below(255 - table.low_step)) - 127);
-    }
-  }
-  return table;
+  const WindowTuple tuple =
+      PlainWindowGroup{group, active}.Tuple(table, coding.has_memory, lane, in_group / kTupleCols);
+  return static_cast<int8_t>(WeightOf(tuple, in_group % kTupleCols));
 }
 
 // Random window codestreams for a matrix like `t`, whose levels become what they mean. The spans
-// take turns through all widths, from `raw_bits` on.
-inline void RandomWindowCoding(Rng& rng, uint32_t raw_bits, QuantizedTensor& t,
+// take turns through all kinds of codes, from that of `tuple_bits` on.
+inline void RandomWindowCoding(Rng& rng, uint32_t tuple_bits, QuantizedTensor& t,
                                ForcedCoding& coding) {
-  constexpr uint32_t kWidths[] = {0, 2, 4, 8};
-  const size_t first = static_cast<size_t>(std::find(kWidths, kWidths + 4, raw_bits) - kWidths);
+  constexpr uint32_t kMaxLowStep = 127;
+  constexpr size_t kKinds = std::size(kWindowTupleBits);
+  size_t kind = 0;
+  while (kWindowTupleBits[kind] != tuple_bits) ++kind;
   const std::vector<ColumnSpan> spans = SpansOf(t);
   coding.windows.clear();
   for (size_t s = 0; s < spans.size(); ++s) {
-    coding.windows.push_back(AnyWindowTable(rng, kWidths[(first + s) % 4]));
+    const uint32_t bits = kWindowTupleBits[(kind + s) % kKinds];
+    coding.windows.push_back(RandomWindowTable(rng, bits, kMaxLowStep));
   }
   const uint32_t tile_rows = coding.lanes * coding.blocks_per_tile;
   size_t bytes = 0;

@@ -19,7 +19,7 @@ void CheckWindowRecord(std::span<const uint8_t> bytes) {
             table.error().code == ecq::ErrorCode::kTruncated);
     return;
   }
-  for (uint32_t n = 0; n < 256; ++n) {
+  for (uint32_t n = 0; n < 1u << table->code_bits; ++n) {
     const uint8_t above = static_cast<uint8_t>(n * 7);
     const uint8_t raw = static_cast<uint8_t>(n * 5 & ((1u << table->raw_bits) - 1));
     const auto tuple = ecq::DecodeWindowTuple(*table, static_cast<uint8_t>(n), above, raw);

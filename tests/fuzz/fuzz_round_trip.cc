@@ -56,24 +56,23 @@ void DrawWindowCodes(FuzzInput& in, QuantizedTensor& t) {
   WindowCodes& codes = t.window.emplace();
   codes.has_memory = in.Byte() % 2 == 0;
   for (size_t i = 0; i < std::max<size_t>(1, t.span_ends.size()); ++i) {
-    const uint32_t raw_bits = in.Below(4) * 2;
-    WindowTable& table = codes.tables.emplace_back();
-    table.raw_bits = raw_bits == 6 ? kWindowMaxRawBits : raw_bits;
-    table.low_step = raw_bits == 6 ? in.Below(255) : 0;
+    const uint32_t tuple_bits = kWindowTupleBits[in.Below(std::size(kWindowTupleBits))];
+    WindowTable table = EmptyWindowTable(tuple_bits, in.Below(255));
     const int max_entry = 127 - static_cast<int>(table.low_step);
-    for (auto& entry : table.entries) {
-      for (int8_t& weight : entry) {
+    for (uint32_t entry = 0; entry < NumWindowEntries(table.code_bits); ++entry) {
+      for (int8_t& weight : table.entries[entry]) {
         weight =
             static_cast<int8_t>(std::clamp<int>(static_cast<int8_t>(in.Byte()), -127, max_entry));
       }
     }
+    codes.tables.push_back(table);
   }
   const uint32_t row_tuples = WindowCodes::TuplesPerRow(t.cols);
   for (size_t i = 0; i < size_t{t.rows} * row_tuples; ++i) {
     const bool first_span = t.span_ends.empty() || i % row_tuples < kWindowGroupTuples;
-    const uint32_t raw_bits = codes.tables[first_span ? 0 : 1].raw_bits;
-    codes.bytes.push_back(in.Byte());
-    codes.raw.push_back(static_cast<uint8_t>(in.Byte() & ((1u << raw_bits) - 1)));
+    const WindowTable& table = codes.tables[first_span ? 0 : 1];
+    codes.bytes.push_back(static_cast<uint8_t>(in.Byte() & ((1u << table.code_bits) - 1)));
+    codes.raw.push_back(static_cast<uint8_t>(in.Byte() & ((1u << table.raw_bits) - 1)));
   }
   t.levels = LevelsOfCodes(codes, t.rows, t.cols, t.span_ends);
 }

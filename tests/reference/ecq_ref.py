@@ -96,18 +96,23 @@ class SmallSlots:  # 4.4
 
 
 class WindowTable:  # 5.3
-    """128 entries of four levels."""
+    """Entries of four levels; `code_bits` are the bits of n."""
 
-    def __init__(self, record):
-        check(len(record) == 516, "bad table", "record cut off")
-        _, self.raw_bits, self.low_step, zero = record[:4]
-        check(self.raw_bits in (0, 2, 4, 8) and zero == 0, "bad table", "parameters out of range")
-        check(self.low_step <= (254 if self.raw_bits == 8 else 0), "bad table", "low_step")
-        levels = struct.unpack("512b", record[4:])
+    def __init__(self, data):
+        check(len(data) >= 4, "bad table", "record cut off")
+        _, self.raw_bits, self.low_step, missing = data[:4]
+        self.code_bits = 8 - missing
+        kind = (self.code_bits, self.raw_bits)
+        kinds = [(4, 0), (6, 0), (8, 0), (8, 2), (8, 4), (8, 6), (8, 8)]
+        check(kind in kinds, "bad table", "parameters out of range")
+        check(self.low_step <= (254 if self.raw_bits >= 6 else 0), "bad table", "low_step")
+        size = 4 * {4: 16, 6: 32, 8: 128}[self.code_bits]
+        check(len(data) >= 4 + size, "bad table", "record cut off")
+        levels = struct.unpack(f"{size}b", data[4 : 4 + size])
         in_range = min(levels) >= -127 and max(levels) <= 127 - self.low_step
         check(in_range, "bad table", "level out of range")
-        self.entries = [levels[i : i + 4] for i in range(0, 512, 4)]
-        self.record = bytes(record)
+        self.entries = [levels[i : i + 4] for i in range(0, size, 4)]
+        self.record = bytes(data[: 4 + size])
 
 
 def gaussian_freqs(rho, prob_bits, level_min, n):  # 5.2
@@ -133,7 +138,8 @@ def read_table(data, at):
     start = at
     check(at + 4 <= len(data), "bad table", "record cut off")
     if data[at] == 3:
-        return WindowTable(data[at : at + 516]), at + 516
+        table = WindowTable(data[at:])
+        return table, at + len(table.record)
     kind, prob_bits, level_min, n = struct.unpack_from("<BBbB", data, at)
     at, n = at + 4, n + 1
     check(8 <= prob_bits <= 14 and level_min + n - 1 <= 127, "bad table", "parameters out of range")
@@ -254,7 +260,12 @@ def negate(w, *places):
 
 def window_tuple(table, n, p, raw):  # 4.3
     """The four levels of a tuple."""
-    w, bits = list(table.entries[n % 128]), table.raw_bits
+    w, bits = list(table.entries[n % len(table.entries)]), table.raw_bits
+    if table.code_bits < 8:
+        return short_tuple(w, table.code_bits, n, p)
+    if bits == 6:
+        w[0] += table.low_step * (raw >> 4 & 1)
+        w[2] += table.low_step * (raw >> 5 & 1)
     if n & 128:
         w = w[2:] + w[:2] if bits >= 4 else [-level for level in w]
     if p & 1:
@@ -284,6 +295,24 @@ def window_tuple(table, n, p, raw):  # 4.3
     return w
 
 
+def short_tuple(w, code_bits, n, p):  # 4.3
+    """The entry w turned, where n has 4 or 6 bits."""
+    if n & 32:
+        negate(w, 0, 1, 2, 3)
+    if p & 1:
+        exchange(w, 0, 1)
+        exchange(w, 2, 3)
+        negate(w, 0, 2)
+    if p & 2:
+        w = w[2:] + w[:2]
+        negate(w, 0, 3)
+    if p & 4:
+        negate(w, *((0, 1, 2, 3) if code_bits == 4 else (0, 1)))
+    if p & 8:
+        exchange(w, 1, 2)
+    return w
+
+
 def window_groups(cols, spans):
     """(first column, table) of every group of 32 columns."""
     out, begin = [], 0
@@ -295,48 +324,68 @@ def window_groups(cols, spans):
     return out
 
 
+def window_parts(table):  # 4.3
+    """What a group holds of each lane: (bytes, [(tuple, first bit, bits, is raw), ...]) of every
+    part, in order; the fields stand in it from bit 0 on."""
+    first, second, both = range(4), range(4, 8), range(8)
+    nibbles = [field for q in first for field in ((q, 0, 4, False), (q + 4, 0, 4, False))]
+    if table.code_bits == 8:
+        parts = [(4, [(t, 0, 8, False) for t in half]) for half in (first, second)]
+    else:
+        parts = [(4, nibbles)]
+    if table.code_bits == 6:
+        parts.append((2, [(t, 4, 2, False) for t in both]))
+    if table.raw_bits == 2:
+        parts.append((2, [(t, 0, 2, True) for t in both]))
+    if table.raw_bits in (4, 6):
+        parts.append((4, [(t, 0, 4, True) for t in both]))
+    if table.raw_bits == 6:
+        parts.append((2, [(t, 4, 2, True) for t in both]))
+    if table.raw_bits == 8:
+        parts += [(4, [(t, 0, 8, True) for t in half]) for half in (first, second)]
+    return parts
+
+
 def decode_window(data, rows, cols, memory, spans):  # 4.3; spans: (columns, table)
     levels = [[0] * cols for _ in range(rows)]
     groups = window_groups(cols, spans)
-    size = rows * sum(8 + table.raw_bits for _, table in groups)
+    size = rows * sum(table.code_bits + table.raw_bits for _, table in groups)
     check(len(data) == -(-size // 4) * 4, "bad layout", "size of a tile")
     at = 0
     for block in cut(rows, 32):
-        a = len(block)
         for col, table in groups:
-            bits = table.raw_bits
-            lane_bytes = [data[at + 4 * k : at + 4 * k + 4] for k in range(2 * a)]
-            words, word_bytes = data[at + 8 * a : at + (8 + bits) * a], min(bits, 4)
-            at += (8 + bits) * a
-            above = bytes(8)
+            own = [[0] * 8 for _ in block]
+            raw = [[0] * 8 for _ in block]
+            for size, fields in window_parts(table):
+                for lane in range(len(block)):
+                    word = int.from_bytes(data[at : at + size], "little")
+                    at += size
+                    for t, bit, bits, is_raw in fields:
+                        (raw if is_raw else own)[lane][t] |= (word & ((1 << bits) - 1)) << bit
+                        word >>= bits
             for lane, row in enumerate(block):
-                own = lane_bytes[lane] + lane_bytes[a + lane]
-                starts = [lane * word_bytes, (a + lane) * word_bytes]  # R = 8 has both
-                string = b"".join(words[start : start + word_bytes] for start in starts)[:bits]
-                raw = int.from_bytes(string, "little")
+                above = own[lane - 1] if memory and lane > 0 else [0] * 8
                 for t in range(8):
-                    value = raw >> (t * bits) & ((1 << bits) - 1)
-                    for j, level in enumerate(window_tuple(table, own[t], above[t], value)):
+                    tuple_ = window_tuple(table, own[lane][t], above[t], raw[lane][t])
+                    for j, level in enumerate(tuple_):
                         if col + 4 * t + j < cols:
                             levels[row][col + 4 * t + j] = level
-                above = own if memory else above
     return levels
 
 
 def encode_window(codes, cols, spans):
-    """codes: for each row the (byte, raw bits) of its tuples, whole groups of 32 columns."""
+    """codes: for each row the (n, raw bits) of its tuples, whole groups of 32 columns."""
     out = b""
     for block in cut(len(codes), 32):
         for col, table in window_groups(cols, spans):
-            tuples = [codes[row][col // 4 : col // 4 + 8] for row in block]
-            for half in (0, 4):
-                out += b"".join(bytes(n for n, _ in lane[half : half + 4]) for lane in tuples)
-            bits = table.raw_bits
-            for first in range(0, 8, 4 if bits == 8 else 8):  # the tuples of a word
-                for lane in tuples:
-                    part = enumerate(lane[first : first + (4 if bits == 8 else 8)])
-                    word = sum(raw << (t * bits) for t, (_, raw) in part)
-                    out += word.to_bytes(min(bits, 4), "little")
+            for size, fields in window_parts(table):
+                for row in block:
+                    word = at = 0
+                    for t, bit, bits, is_raw in fields:
+                        value = codes[row][col // 4 + t][is_raw] >> bit
+                        word |= (value & ((1 << bits) - 1)) << at
+                        at += bits
+                    out += word.to_bytes(size, "little")
     return out + bytes(-len(out) % 4)
 
 

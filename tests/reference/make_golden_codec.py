@@ -63,16 +63,17 @@ def random_levels(rng, rows, spans, tables, low_bits=0):
     return out
 
 
-def window_table(rng, bits, low_step=0, reach=127):
-    levels = [rng.randrange(-reach, min(reach, 127 - low_step) + 1) for _ in range(512)]
-    return struct.pack("<BBBB512b", 3, bits, low_step, 0, *levels)
+def window_table(rng, bits, low_step=0, reach=127, code_bits=8):
+    size = 4 * {4: 16, 6: 32, 8: 128}[code_bits]
+    levels = [rng.randrange(-reach, min(reach, 127 - low_step) + 1) for _ in range(size)]
+    return struct.pack(f"<BBBB{size}b", 3, bits, low_step, 8 - code_bits, *levels)
 
 
-def random_codes(rng, rows, cols, raw_bits):
-    """raw_bits: (columns, bits) of every span."""
-    bits = [bits for columns, bits in raw_bits for _ in range(-(-columns // 32) * 8)]
+def random_codes(rng, rows, cols, bits):
+    """bits: (columns, raw bits) of every span, or (columns, raw bits, code bits)."""
+    bits = [(*rest, 8)[:2] for columns, *rest in bits for _ in range(-(-columns // 32) * 8)]
     assert len(bits) == -(-cols // 32) * 8
-    return [[(rng.randrange(256), rng.randrange(1 << b)) for b in bits] for _ in range(rows)]
+    return [[(rng.randrange(1 << c), rng.randrange(1 << r)) for r, c in bits] for _ in range(rows)]
 
 
 def window_levels(codes, cols, spans, memory):
@@ -319,13 +320,32 @@ def write_window(path):
     out.window("3-spans-2-tiles", records, random_codes(rng, 66, 71, bits), 71, 2, spans)
 
 
+def write_window_rates(path):
+    out = Writer(path, "window: codes of 4 and 6 bits, 6 raw bits.")
+    rng = random.Random(6)
+    for code_bits, raw_bits in ((4, 0), (6, 0), (8, 6)):
+        record = window_table(rng, raw_bits, 3 if raw_bits else 0, 9, code_bits)
+        codes = random_codes(rng, 33, 32, [(32, raw_bits, code_bits)])
+        name = f"{code_bits + raw_bits}-bits-a-tuple"
+        out.window(name, [record], codes, 32)
+        out.window(f"{name}-no-memory", [record], codes[:3], 32, memory=False)
+    record = window_table(rng, 6, 254)
+    out.window("widest-step", [record], random_codes(rng, 2, 32, [(32, 6)]), 32)
+    record = window_table(rng, 0, code_bits=6)
+    out.window("1-row-1-column", [record], random_codes(rng, 1, 1, [(1, 0, 6)]), 1)
+    out.window("3-rows-5-columns-padding", [record], random_codes(rng, 3, 5, [(5, 0, 6)]), 5)
+    records = [window_table(rng, 0, 0, 30, 4), record, window_table(rng, 6, 7)]
+    spans, bits = [(32, 1), (32, 2), (7, 0)], [(32, 0, 6), (32, 6, 8), (7, 0, 4)]
+    out.window("3-spans-2-tiles", records, random_codes(rng, 66, 71, bits), 71, 2, spans)
+
+
 def main(arguments):
     if len(arguments) != 1:
         sys.exit(__doc__)
     for name, write in [
         ("rans_counts", write_counts), ("rans_tables", write_tables),
-        ("rans_shapes", write_shapes), ("rans16", write_rans16),
-        ("raw", write_raw), ("window", write_window),
+        ("rans_shapes", write_shapes), ("rans16", write_rans16), ("raw", write_raw),
+        ("window", write_window), ("window_rates", write_window_rates),
     ]:  # fmt: skip
         write(f"{arguments[0]}/{name}.txt")
 

@@ -12,9 +12,9 @@ namespace ecq::ECQ_TARGET {
 // Columns that one vector of bytes covers.
 inline constexpr uint32_t kHalfCols = kWindowGroupCols / 2;
 
-// Bytes of a whole block in one group of 32 columns, and in one half of the bytes of its tuples.
-constexpr size_t WindowGroupBytes(uint32_t raw_bits) {
-  return kMaxLanes * WindowGroupLaneBytes(raw_bits);
+// Bytes of a whole block in one group of 32 columns, and in one u32 of every lane of it.
+constexpr size_t WindowGroupBytes(uint32_t code_bits, uint32_t raw_bits) {
+  return kMaxLanes * WindowGroupLaneBytes(code_bits, raw_bits);
 }
 inline constexpr size_t kHalfBytes = kMaxLanes * sizeof(uint32_t);
 
@@ -49,15 +49,47 @@ inline void TurnEntries(Bytes n, Bytes p, Bytes (&w)[kTupleCols]) {
   }
 }
 
-// The raw bits of the tuples of one vector: tuple q's at the bottom of byte q.
+// TurnShortEntry() for codes n under codes p.
+template <uint32_t kCodeBits, bool kHasMemory>
+inline void TurnShortEntries(Bytes n, Bytes p, Bytes (&w)[kTupleCols]) {
+  if constexpr (kCodeBits == 6) {
+    for (Bytes& weight : w) NegateBytes(BitOf<5>(n), weight);
+  }
+  if constexpr (kHasMemory) {
+    const ByteMask bit0 = BitOf<0>(p);
+    ExchangeBytes(bit0, w[0], w[1]);
+    ExchangeBytes(bit0, w[2], w[3]);
+    NegateBytes(bit0, w[0]);
+    NegateBytes(bit0, w[2]);
+    const ByteMask bit1 = BitOf<1>(p);
+    ExchangeBytes(bit1, w[0], w[2]);
+    ExchangeBytes(bit1, w[1], w[3]);
+    NegateBytes(bit1, w[0]);
+    NegateBytes(bit1, w[3]);
+    const ByteMask bit2 = BitOf<2>(p);
+    for (size_t j = 0; j < (kCodeBits == 4 ? kTupleCols : 2); ++j) NegateBytes(bit2, w[j]);
+    ExchangeBytes(BitOf<3>(p), w[1], w[2]);
+  }
+}
+
+// The raw bits of the tuples of one vector: tuple q's at the bottom of byte q, those of 6 without
+// the low bits.
 template <uint32_t kRawBits>
 inline Bytes LoadRawBits(const uint8_t* words, uint32_t half, size_t vec) {
   const size_t row = vec * kLanes;
   if constexpr (kRawBits == 8) return LoadBytes(words + half * kHalfBytes + row * sizeof(uint32_t));
-  if constexpr (kRawBits == 4) {
+  if constexpr (kRawBits == 4 || kRawBits == 6) {
     return SpreadRawBits<4>(LoadU32(words + row * sizeof(uint32_t)), half);
   }
   return SpreadRawBits<2>(LoadU16(words + row * sizeof(uint16_t)), half);
+}
+
+// AddLowPair() for vectors of weights.
+inline void AddLowPairs(const uint8_t* words, uint32_t half, size_t vec, Bytes low_step,
+                        Bytes (&w)[kTupleCols]) {
+  const Bytes low = LoadRawBits<2>(words + kHalfBytes, half, vec);
+  AddToBytes(BitOf<0>(low), w[0], low_step);
+  AddToBytes(BitOf<1>(low), w[2], low_step);
 }
 
 // ApplyRawBits() for vectors of weights.
@@ -84,37 +116,56 @@ inline void ApplyRawBitsTo(Bytes raw, Bytes low_step, Bytes (&w)[kTupleCols]) {
   NegateBytes(BitOf<3>(raw), w[3]);
 }
 
+// The dwords at `p` of the rows of vector `vec`, and those one row above.
+inline Bytes LoadAbove(const uint8_t* p, size_t vec) {
+  return vec == 0 ? LoadBytesAboveFirst(p) : LoadBytes(p - sizeof(uint32_t));
+}
+
 // Weights of one half of the group at `group`, of the rows of vector `vec`: w[j] holds weight j of
 // each tuple.
-template <uint32_t kRawBits, bool kHasMemory>
+template <uint32_t kCodeBits, uint32_t kRawBits, bool kHasMemory>
 inline void DecodeHalf(const WindowEntries& entries, Bytes low_step, const uint8_t* group,
                        uint32_t half, size_t vec, Bytes (&w)[kTupleCols]) {
-  const uint8_t* const bytes = group + half * kHalfBytes + vec * sizeof(Bytes);
-  const Bytes n = LoadBytes(bytes);
   Bytes p{};
-  if constexpr (kHasMemory) {
-    p = vec == 0 ? LoadBytesAboveFirst(bytes) : LoadBytes(bytes - sizeof(uint32_t));
-  }
-  LookUp(entries, n, w);
-  TurnEntries<kRawBits, kHasMemory>(n, p, w);
-  if constexpr (kRawBits != 0) {
-    const Bytes raw = LoadRawBits<kRawBits>(group + 2 * kHalfBytes, half, vec);
-    ApplyRawBitsTo<kRawBits>(raw, low_step, w);
+  if constexpr (kCodeBits < kWindowByteBits) {
+    const uint8_t* const nibbles = group + vec * sizeof(Bytes);
+    Bytes n = NibbleOf(LoadBytes(nibbles), half);
+    if constexpr (kHasMemory) p = NibbleOf(LoadAbove(nibbles, vec), half);
+    if constexpr (kCodeBits == 6) {
+      n = JoinBits(n, LoadRawBits<2>(group + kHalfBytes, half, vec));
+    }
+    LookUpFew<NumWindowEntries(kCodeBits)>(entries, n, w);
+    TurnShortEntries<kCodeBits, kHasMemory>(n, p, w);
+  } else {
+    const uint8_t* const bytes = group + half * kHalfBytes + vec * sizeof(Bytes);
+    const uint8_t* const raw_words = group + 2 * kHalfBytes;
+    const Bytes n = LoadBytes(bytes);
+    if constexpr (kHasMemory) p = LoadAbove(bytes, vec);
+    LookUp(entries, n, w);
+    if constexpr (kRawBits == 6) AddLowPairs(raw_words, half, vec, low_step, w);
+    TurnEntries<kRawBits, kHasMemory>(n, p, w);
+    if constexpr (kRawBits != 0) {
+      ApplyRawBitsTo<kRawBits>(LoadRawBits<kRawBits>(raw_words, half, vec), low_step, w);
+    }
   }
 }
 
-// Address of Fn<raw bits, has memory>::Run.
-template <template <uint32_t, bool> typename Fn>
-inline auto WindowFunction(uint32_t raw_bits, bool has_memory) {
-  switch (raw_bits) {
+// Address of Fn<code bits, raw bits, has memory>::Run for a table.
+template <template <uint32_t, uint32_t, bool> typename Fn>
+inline auto WindowFunction(const WindowPlanes& table, bool has_memory) {
+  if (table.code_bits == 4) return has_memory ? Fn<4, 0, true>::Run : Fn<4, 0, false>::Run;
+  if (table.code_bits == 6) return has_memory ? Fn<6, 0, true>::Run : Fn<6, 0, false>::Run;
+  switch (table.raw_bits) {
     case 0:
-      return has_memory ? Fn<0, true>::Run : Fn<0, false>::Run;
+      return has_memory ? Fn<8, 0, true>::Run : Fn<8, 0, false>::Run;
     case 2:
-      return has_memory ? Fn<2, true>::Run : Fn<2, false>::Run;
+      return has_memory ? Fn<8, 2, true>::Run : Fn<8, 2, false>::Run;
     case 4:
-      return has_memory ? Fn<4, true>::Run : Fn<4, false>::Run;
+      return has_memory ? Fn<8, 4, true>::Run : Fn<8, 4, false>::Run;
+    case 6:
+      return has_memory ? Fn<8, 6, true>::Run : Fn<8, 6, false>::Run;
     default:
-      return has_memory ? Fn<8, true>::Run : Fn<8, false>::Run;
+      return has_memory ? Fn<8, 8, true>::Run : Fn<8, 8, false>::Run;
   }
 }
 
@@ -125,7 +176,7 @@ struct WindowGroupLevels {
   alignas(64) uint8_t levels[2][kTupleCols][kHalfBytes];
 };
 
-template <uint32_t kRawBits, bool kHasMemory>
+template <uint32_t kCodeBits, uint32_t kRawBits, bool kHasMemory>
 struct DecodeWindowGroup {
   static void Run(const WindowPlanes& table, const uint8_t* group, WindowGroupLevels& out) {
     const WindowEntries entries = LoadWindowEntries(table);
@@ -133,7 +184,7 @@ struct DecodeWindowGroup {
     for (uint32_t half = 0; half < 2; ++half) {
       for (size_t vec = 0; vec < kVecs; ++vec) {
         Bytes w[kTupleCols];
-        DecodeHalf<kRawBits, kHasMemory>(entries, low_step, group, half, vec, w);
+        DecodeHalf<kCodeBits, kRawBits, kHasMemory>(entries, low_step, group, half, vec, w);
         for (size_t j = 0; j < kTupleCols; ++j) {
           StoreU32(out.levels[half][j] + vec * sizeof(U32), ToLevels(w[j]));
         }
@@ -153,21 +204,21 @@ class WindowSource {
   void BeginBlock(uint32_t active) { active_ = active; }
   void BeginSpan(const PackedView& w, uint32_t span) {
     table_ = &w.windows[span];
-    decode_ = WindowFunction<DecodeWindowGroup>(table_->raw_bits, w.desc.has_memory != 0);
+    decode_ = WindowFunction<DecodeWindowGroup>(*table_, w.desc.has_memory != 0);
   }
   void BeginChunk() {
-    const uint32_t raw_bits = table_->raw_bits;
+    const uint32_t lane_bytes = WindowGroupLaneBytes(table_->code_bits, table_->raw_bits);
     if (active_ == kMaxLanes) {
       decode_(*table_, next_, group_);
     } else {
-      uint8_t group[WindowGroupBytes(kWindowMaxRawBits)];
-      WidenWords(next_, 2, sizeof(uint32_t), active_, group);
-      const size_t word_bytes = std::max(1u, WindowRawWordBytes(raw_bits));
-      WidenWords(next_ + active_ * kWindowGroupTuples, raw_bits / word_bytes, word_bytes, active_,
-                 group + 2 * kHalfBytes);
+      const size_t words = lane_bytes / sizeof(uint32_t);
+      uint8_t group[WindowGroupBytes(kWindowByteBits, kWindowMaxRawBits)];
+      WidenWords(next_, words, sizeof(uint32_t), active_, group);
+      WidenWords(next_ + words * active_ * sizeof(uint32_t), lane_bytes % 4 / sizeof(uint16_t),
+                 sizeof(uint16_t), active_, group + words * kMaxLanes * sizeof(uint32_t));
       decode_(*table_, group, group_);
     }
-    next_ += active_ * WindowGroupLaneBytes(raw_bits);
+    next_ += active_ * lane_bytes;
   }
 
   template <bool kWhole>
@@ -209,7 +260,7 @@ struct WindowRun {
 };
 
 // Adds dot(block) * scale of activations to sums, block by block.
-template <uint32_t kRawBits, bool kHasMemory>
+template <uint32_t kCodeBits, uint32_t kRawBits, bool kHasMemory>
 struct MultiplyWindowRun {
   static void Run(const WindowRun& run, const PackedActivations& x, F32 (&all_sums)[kVecs]) {
     F32 sums[kVecs];
@@ -225,7 +276,7 @@ struct MultiplyWindowRun {
         U32 dot = offset;
         for (uint32_t half = 0; half < 2; ++half) {
           Bytes w[kTupleCols];
-          DecodeHalf<kRawBits, kHasMemory>(entries, low_step, group, half, vec, w);
+          DecodeHalf<kCodeBits, kRawBits, kHasMemory>(entries, low_step, group, half, vec, w);
           for (size_t j = 0; j < kTupleCols; ++j) {
             const U32 x_j = SetU32(LoadLe<uint32_t>(q + half * kHalfCols + j * sizeof(uint32_t)));
             dot = DotWeights(dot, w[j], x_j);
@@ -233,7 +284,7 @@ struct MultiplyWindowRun {
         }
         sums[vec] = MulAdd(I32ToF32(dot), scale, sums[vec]);
       }
-      group += WindowGroupBytes(kRawBits);
+      group += WindowGroupBytes(kCodeBits, kRawBits);
     }
     for (size_t vec = 0; vec < kVecs; ++vec) all_sums[vec] = sums[vec];
   }
@@ -248,7 +299,7 @@ inline const uint8_t* MultiplyWindowBlock(const PackedView& w, const PackedActiv
   for (F32& sum : sums) sum = Set(0);
   for (uint32_t s = 0; s < w.desc.num_spans; ++s) {
     const WindowPlanes& table = w.windows[s];
-    const auto multiply = WindowFunction<MultiplyWindowRun>(table.raw_bits, w.desc.has_memory != 0);
+    const auto multiply = WindowFunction<MultiplyWindowRun>(table, w.desc.has_memory != 0);
     for (uint32_t col = w.spans[s].begin; col < w.spans[s].end;) {
       const uint32_t group = col / w.desc.group_size;
       const uint32_t group_end = static_cast<uint32_t>(
@@ -257,7 +308,7 @@ inline const uint8_t* MultiplyWindowBlock(const PackedView& w, const PackedActiv
       const size_t blocks = NumActivationBlocks(end - col);
       const WindowRun run{&table, payload, col / kActivationBlock, blocks};
       multiply(run, x, sums);
-      payload += blocks * WindowGroupBytes(table.raw_bits);
+      payload += blocks * WindowGroupBytes(table.code_bits, table.raw_bits);
       if (end == group_end) {
         rows.AddGroup(w, x, row, group, sums);
         for (F32& sum : sums) sum = Set(0);

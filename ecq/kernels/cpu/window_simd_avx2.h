@@ -56,6 +56,31 @@ inline void LookUp(const WindowEntries& entries, Bytes n, Bytes (&weights)[kTupl
   }
 }
 
+// Weights of the entries `n`, 16 or 32 of them; bit 7 of every byte of n is 0.
+template <uint32_t kEntries>
+inline void LookUpFew(const WindowEntries& entries, Bytes n, Bytes (&weights)[kTupleCols]) {
+  for (size_t j = 0; j < kTupleCols; ++j) {
+    const auto from_slice = [&](size_t s) {
+      return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries.slices[j][s]), n);
+    };
+    weights[j] = from_slice(0);
+    if constexpr (kEntries == 32) {
+      weights[j] = _mm256_blendv_epi8(weights[j], from_slice(1), BitOf<4>(n));
+    }
+  }
+}
+
+// The low (half 0) or high nibble of every byte.
+inline Bytes NibbleOf(Bytes v, uint32_t half) {
+  const Bytes shifted = _mm256_srli_epi16(v, static_cast<int>(4 * half));
+  return _mm256_and_si256(shifted, SetBytes(15));
+}
+
+// Numbers of six bits, out of a nibble and of the two bits at the bottom of each byte of `high`.
+inline Bytes JoinBits(Bytes nibble, Bytes high) {
+  return _mm256_or_si256(nibble, _mm256_and_si256(_mm256_slli_epi16(high, 4), SetBytes(0x30)));
+}
+
 inline void ExchangeBytes(ByteMask where, Bytes& a, Bytes& b) {
   const Bytes old_a = a;
   a = _mm256_blendv_epi8(a, b, where);

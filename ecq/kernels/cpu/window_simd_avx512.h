@@ -32,6 +32,14 @@ inline void LookUp(const WindowEntries& entries, Bytes n, Bytes (&weights)[kTupl
   }
 }
 
+// The same for tables of 16 or 32 entries, which fill `low` as often as they fit.
+template <uint32_t kEntries>
+inline void LookUpFew(const WindowEntries& entries, Bytes n, Bytes (&weights)[kTupleCols]) {
+  for (size_t j = 0; j < kTupleCols; ++j) {
+    weights[j] = _mm512_permutexvar_epi8(n, entries.low[j]);
+  }
+}
+
 template <int kBit>
 inline ByteMask BitOf(Bytes v) {
   if constexpr (kBit == 7) return _mm512_movepi8_mask(v);
@@ -54,6 +62,14 @@ inline void AddToBytes(ByteMask where, Bytes& v, Bytes step) {
 
 inline Bytes SetBytes(uint32_t value) { return _mm512_set1_epi8(static_cast<char>(value)); }
 inline Bytes LoadBytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+// The low (half 0) or high nibble of every byte.
+inline Bytes NibbleOf(Bytes v, uint32_t half) {
+  return _mm512_and_si512(_mm512_srli_epi16(v, 4 * half), SetBytes(15));
+}
+// Numbers of six bits, out of a nibble and of the two bits at the bottom of each byte of `high`.
+inline Bytes JoinBits(Bytes nibble, Bytes high) {
+  return _mm512_or_si512(nibble, _mm512_and_si512(_mm512_slli_epi16(high, 4), SetBytes(0x30)));
+}
 // Dword r is the one before p + 4 r; dword 0 is 0, and nothing before p is read.
 inline Bytes LoadBytesAboveFirst(const uint8_t* p) {
   return _mm512_maskz_loadu_epi32(0xfffe, p - sizeof(uint32_t));

@@ -132,7 +132,7 @@ class WindowTileReader {
   void BeginColumn(uint32_t col) {
     if (col % kWindowGroupCols == 0) {  // spans begin with a group
       group_ = next_group_;
-      next_group_ += size_t{active_} * WindowGroupLaneBytes(table_->raw_bits);
+      next_group_ += size_t{active_} * WindowGroupLaneBytes(table_->code_bits, table_->raw_bits);
     }
     weight_ = col % kTupleCols;
     if (weight_ == 0) DecodeTuples(col % kWindowGroupCols / kTupleCols);
@@ -150,29 +150,52 @@ class WindowTileReader {
  private:
   // Tuple `index` of the group, of all lanes.
   void DecodeTuples(uint32_t index) {
-    const uint8_t* const half = group_ + size_t{index / 4 * active_} * 4 + index % 4;
+    const uint32_t num_entries = NumWindowEntries(table_->code_bits);
     uint32_t above = 0;
     for (uint32_t lane = 0; lane < active_; ++lane) {
-      const uint32_t n = half[lane * 4];
-      WindowTuple tuple{0};
+      const uint32_t n = Code(index, lane);
+      WindowTuple entry{0};
       for (uint32_t j = 0; j < kTupleCols; ++j) {
         // From offset binary to two's complement.
-        tuple.bytes |= (table_->planes[j][n % kWindowEntries] ^ 0x80u) << 8 * j;
+        entry.bytes |= (table_->planes[j][n % num_entries] ^ 0x80u) << 8 * j;
       }
-      tuple = TurnEntry(tuple, n, above, table_->raw_bits);
-      tuples_[lane] = ApplyRawBits(tuple, RawBits(index, lane), table_->raw_bits, table_->low_step);
+      tuples_[lane] = DecodeEntry(entry, n, above, RawBits(index, lane), table_->code_bits,
+                                  table_->raw_bits, table_->low_step);
       if (w_.desc.has_memory) above = n;
     }
   }
+
+  uint32_t Code(uint32_t index, uint32_t lane) const {
+    if (table_->code_bits == kWindowByteBits) {
+      return group_[size_t{index / 4 * active_ + lane} * 4 + index % 4];
+    }
+    const uint32_t nibble = Bits(0, 4, lane, index % 4 * 8 + index / 4 * 4, 4);
+    return table_->code_bits == 4 ? nibble : nibble | Bits(4, 2, lane, index * 2, 2) << 4;
+  }
+
   uint32_t RawBits(uint32_t index, uint32_t lane) const {
-    const uint32_t bits = table_->raw_bits;
-    if (bits == 0) return 0;
-    const uint32_t bit = index * bits;
-    const uint32_t word_bytes = WindowRawWordBytes(bits);
-    const uint8_t* const words = group_ + size_t{active_} * kWindowGroupTuples;
-    const uint8_t* const word = words + size_t{bit / 32 * active_ + lane} * word_bytes;
+    const uint32_t bytes = kWindowGroupTuples;  // before the raw words
+    switch (table_->raw_bits) {
+      case 2:
+        return Bits(bytes, 2, lane, index * 2, 2);
+      case 4:
+        return Bits(bytes, 4, lane, index * 4, 4);
+      case 6:
+        return Bits(bytes, 4, lane, index * 4, 4) | Bits(bytes + 4, 2, lane, index * 2, 2) << 4;
+      case 8:
+        return Bits(bytes + index / 4 * 4, 4, lane, index % 4 * 8, 8);
+      default:
+        return 0;
+    }
+  }
+
+  // `count` bits from `bit` on of the lane's word of word_bytes. The words of all lanes begin after
+  // `before` bytes of each.
+  uint32_t Bits(uint32_t before, uint32_t word_bytes, uint32_t lane, uint32_t bit,
+                uint32_t count) const {
+    const uint8_t* const word = group_ + size_t{before} * active_ + size_t{word_bytes} * lane;
     const uint32_t value = word_bytes == 2 ? LoadLe<uint16_t>(word) : LoadLe<uint32_t>(word);
-    return value >> bit % 32 & ((1u << bits) - 1);
+    return value >> bit & ((1u << count) - 1);
   }
 
   const PackedView& w_;
