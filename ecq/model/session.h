@@ -53,6 +53,7 @@ class Session {
   std::optional<RopeTable> window_rope_;     // of the layers with a window, if it differs
   std::vector<uint32_t> learned_positions_;  // (max_context): 0, 1, ...; empty without such
   AttentionScratch attention_scratch_;
+  Activations input_;            // of the products at hand
   AlignedBuffer<float> x_;       // (T, hidden): the residual stream
   AlignedBuffer<float> normed_;  // (T, hidden)
   AlignedBuffer<float> delta_;   // (T, hidden): what a block adds to the residual stream

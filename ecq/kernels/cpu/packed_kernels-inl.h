@@ -13,11 +13,10 @@
 #include "ecq/kernels/cpu/packed_sources-inl.h"
 #include "ecq/kernels/cpu/packed_sinks-inl.h"
 #include "ecq/kernels/cpu/window_kernels-inl.h"
+#include "ecq/kernels/cpu/packed_gemm-inl.h"
 // clang-format on
 
 namespace ecq::ECQ_TARGET {
-
-inline constexpr size_t kTilesInFlight = 2;
 
 // One block of kTiles tiles side by side, 32 columns at a time.
 template <size_t kTiles, typename Source, typename Sink>
@@ -120,6 +119,17 @@ static bool GemvPackedI8(const PackedView& w, uint32_t begin, uint32_t end,
   return reference::GemvPackedI8(w, begin, end, x, y) && ok;
 }
 
+static bool GemmPackedI8(const PackedView& w, uint32_t begin, uint32_t end, const PackedBatch& x,
+                         uint8_t* operand, float* y) {
+  bool ok = true;
+  if (w.desc.codec == CodecId::kWindow && WhyNotVectorized(w) == nullptr) {
+    begin = GemmWindowI8(w, begin, end, x, operand, y, &ok);
+  } else {
+    begin = RunWholeBlocks(w, begin, end, GemmI8Sink(w, x, operand, y), &ok);
+  }
+  return reference::GemmPackedI8(w, begin, end, x, operand, y) && ok;
+}
+
 static bool DequantizePacked(const PackedView& w, uint32_t begin, uint32_t end, float* out,
                              size_t stride) {
   bool ok = true;
@@ -141,6 +151,7 @@ static bool DecodePacked(const PackedView& w, uint32_t begin, uint32_t end, int8
   return reference::DecodePacked(w, done, end, rest, stride) && ok;
 }
 
-const PackedKernels kPackedKernels{GemvPackedF32, GemvPackedI8, DequantizePacked, DecodePacked};
+const PackedKernels kPackedKernels{GemvPackedF32, GemvPackedI8, GemmPackedI8, DequantizePacked,
+                                   DecodePacked};
 
 }  // namespace ecq::ECQ_TARGET

@@ -4,6 +4,7 @@
 namespace ecq::ECQ_TARGET {
 
 inline constexpr size_t kVecs = kMaxLanes / kLanes;  // vectors that make up the 32 lanes
+inline constexpr size_t kTilesInFlight = 2;          // tiles that are decoded side by side
 
 // One column of a block: a level in the low byte of each lane, other bytes undefined.
 struct LevelColumn {
