@@ -144,11 +144,12 @@ void Activations::QuantizeRow(size_t row, const Key& key, Int8Row& to, float* gr
   Grow(to.q_scales, blocks);
   Grow(to.q_sums, blocks);
   int8_t* const q = to.q.data();
-  ActiveActivationKernels().quantize(StoredRow(row, key.layout, stored.data()), cols_, q,
-                                     to.q_scales.data(), to.q_sums.data());
+  const ActivationKernels& kernels = ActiveActivationKernels();
+  kernels.quantize(StoredRow(row, key.layout, stored.data()), cols_, q, to.q_scales.data(),
+                   to.q_sums.data());
   if (key.tuples) {
     Grow(to.q_tuples, PaddedActivations(cols_));
-    TransposeTuples(q, cols_, to.q_tuples.data());
+    kernels.transpose_tuples(q, cols_, to.q_tuples.data());
   }
   if (key.group_size == 0) return;
   const auto value = [&](size_t c) { return double{to.q_scales[c / kActivationBlock]} * q[c]; };

@@ -81,6 +81,10 @@ static void Quantize(const float* x, size_t k, int8_t* q, float* scales, int32_t
   }
 }
 
-const ActivationKernels kActivationKernels{Rotate, Quantize};
+static void TransposeTuples(const int8_t* q, size_t k, int8_t* q_tuples) {
+  for (size_t i = 0; i < k; i += kActivationBlock) TransposeTupleBlock(q + i, q_tuples + i);
+}
+
+const ActivationKernels kActivationKernels{Rotate, Quantize, TransposeTuples};
 
 }  // namespace ecq::ECQ_TARGET

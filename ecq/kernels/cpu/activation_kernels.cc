@@ -18,7 +18,7 @@ void Quantize(const float* x, size_t k, int8_t* q, float* scales, int32_t* sums)
   }
 }
 
-constexpr ActivationKernels kReference{RotateHadamard, Quantize};
+constexpr ActivationKernels kReference{RotateHadamard, Quantize, TransposeTuples};
 
 }  // namespace
 

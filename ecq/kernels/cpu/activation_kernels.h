@@ -14,6 +14,8 @@ struct ActivationKernels {
   void (*rotate)(float* x, size_t size, uint32_t block);
   // QuantizeActivations() of ecq/kernels/activations.h, and the sum of each block of q.
   void (*quantize)(const float* x, size_t k, int8_t* q, float* scales, int32_t* sums);
+  // TransposeTuples() of ecq/kernels/activations.h.
+  void (*transpose_tuples)(const int8_t* q, size_t k, int8_t* q_tuples);
 };
 
 // Pre: CpuTargetSupported(target).

@@ -56,6 +56,11 @@ void CheckQuantize(const ActivationKernels& kernels, const std::vector<float>& x
   QuantizeActivations(x.data(), x.size(), expected.data(), expected_scales.data());
   kernels.quantize(x.data(), x.size(), actual.data(), scales.data(), sums.data());
   ASSERT_EQ(actual, expected);
+  std::vector<int8_t> expected_tuples(expected), tuples(expected);
+  TransposeTuples(expected.data(), x.size(), expected_tuples.data());
+  kernels.transpose_tuples(expected.data(), x.size(), tuples.data());
+  ASSERT_EQ(tuples, expected_tuples);
+  for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(tuples[TupleIndex(i)], expected[i]);
   for (size_t block = 0; block < blocks; ++block) {
     int32_t sum = 0;
     for (size_t i = 0; i < kActivationBlock; ++i) sum += actual[block * kActivationBlock + i];

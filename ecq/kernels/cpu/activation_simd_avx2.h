@@ -51,4 +51,12 @@ inline int32_t StoreRounded(int8_t* p, F32 v) {
   return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0b10'11'00'01)));
 }
 
+// TransposeTuples() of one block of 32 values.
+inline void TransposeTupleBlock(const int8_t* q, int8_t* q_tuples) {
+  const __m128i columns = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m256i block = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(q_tuples),
+                      _mm256_shuffle_epi8(block, _mm256_broadcastsi128_si256(columns)));
+}
+
 }  // namespace ecq::avx2

@@ -45,7 +45,8 @@ class PanelSums {
       const U32 offset = SetU32(static_cast<uint32_t>(-kDotOffset * q_sums[t]));
       for (size_t v = 0; v < kBatchVecs; ++v) dots[t][v] = offset;
     }
-#pragma GCC unroll 8
+// Unrolled, GCC would add the sums of all quads up in a tree, and spill.
+#pragma GCC unroll 1
     for (size_t quad = 0; quad < kQuadsPerBlock; ++quad) {
       Bytes weights[kBatchVecs];
       for (size_t v = 0; v < kBatchVecs; ++v) {

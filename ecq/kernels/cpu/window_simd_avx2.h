@@ -111,6 +111,6 @@ inline U32 ToLevels(Bytes weights) { return weights; }
 inline Bytes FromLevels(U32 levels) { return levels; }
 
 // Vectors of rows of W whose sums with a panel of x fit the registers.
-inline constexpr size_t kBatchVecs = 1;
+inline constexpr size_t kBatchVecs = 2;
 
 }  // namespace ecq::avx2

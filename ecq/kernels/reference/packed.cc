@@ -34,7 +34,7 @@ bool Gemv(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, Activatio
 }
 
 // Rows of x for which a tile is decoded once.
-constexpr size_t kBatchRows = 16;
+constexpr size_t kBatchRows = 32;
 
 // Activations of column `col` for the rows [first, first + m) of x.
 void LoadActivations(const PackedView& w, uint32_t col, const PackedBatch& x, size_t first,
@@ -57,7 +57,7 @@ bool MultiplyTile(const PackedView& w, uint32_t tile, const PackedBatch& x, size
     if (lane == 0) LoadActivations(w, col, x, first, m, activations);
     if (col == 0) sums[lane].fill(0);
     const double weight = Dequantize(w, row, col, level);
-    for (size_t t = 0; t < kBatchRows; ++t) sums[lane][t] += weight * activations[t];
+    for (size_t t = 0; t < m; ++t) sums[lane][t] += weight * activations[t];
     if (col + 1 < w.desc.cols) return;
     for (size_t t = 0; t < m; ++t) {
       y[t * w.desc.rows + row] = static_cast<float>(sums[lane][t]);
