@@ -21,8 +21,9 @@ struct SessionOptions {
   ActivationMode activations = ActivationMode::kF32;
 };
 
-// All memory is allocated here; a token allocates nothing. Uses `pool`, which must outlive it, and
-// is not to be used by two threads at once.
+// All memory is allocated here, but for that of prepared inputs, which grows with the first of each
+// size; after that a token allocates nothing. Uses `pool`, which must outlive it, and is not to be
+// used by two threads at once.
 class Session {
  public:
   // Longer inputs are processed in blocks of this many tokens, which bounds the scratch memory.
