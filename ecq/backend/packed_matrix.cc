@@ -120,12 +120,12 @@ Status PackedMatrix::Multiply(ThreadPool& pool, ActivationMode mode, Activations
                               float* y) const {
   if (x.m() == 0) return OkStatus();
   if (x.m() == 1) return Verdict(Gemv(pool, mode, x, y));
-  if (mode == ActivationMode::kF32)
-    return Verdict(GemmF32(pool, x.m(), x.Stored(pool, Layout()), y));
   const bool vectorized =
       ActiveCpuTarget() != CpuTarget::kScalar && WhyNotVectorized(view_) == nullptr;
-  if (vectorized) return Verdict(GemmI8(pool, x, y));
-  return Verdict(GemmF32(pool, x.m(), x.Rounded(pool, Layout()), y));
+  if (mode == ActivationMode::kI8 && vectorized) return Verdict(GemmI8(pool, x, y));
+  const float* const stored =
+      mode == ActivationMode::kI8 ? x.Rounded(pool, Layout()) : x.Stored(pool, Layout());
+  return Verdict(GemmF32(pool, x.m(), stored, y));
 }
 
 ColumnLayout PackedMatrix::Layout() const {

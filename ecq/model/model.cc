@@ -205,8 +205,9 @@ Status Model::Linear::Apply(Session& session, size_t t, const float* x, float* y
 Status Model::Linear::Apply(Session& session, float* y) const {
   ECQ_RETURN_IF_ERROR(weight->Multiply(session.pool(), session.activations_, session.input_, y));
   if (!bias.empty()) {
-    for (size_t row = 0; row < session.input_.m(); ++row)
+    for (size_t row = 0; row < session.input_.m(); ++row) {
       AddTo(y + row * bias.size(), bias.data(), bias.size());
+    }
   }
   return OkStatus();
 }
