@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <limits>
 #include <utility>
-#include <vector>
 
-#include "ecq/kernels/activations.h"
 #include "ecq/kernels/cpu/dense_gemm.h"
 #include "ecq/kernels/cpu/dense_kernels.h"
 
@@ -34,14 +32,6 @@ void ForRowRanges(ThreadPool& pool, uint64_t rows, uint64_t rows_per_task, F&& f
   });
 }
 
-// The activations as int8 blocks represent them. Valid until the next call on this thread.
-const float* Rounded(size_t m, uint64_t cols, const float* x) {
-  thread_local std::vector<float> rounded;
-  rounded.resize(std::max<size_t>(rounded.size(), m * cols));
-  for (size_t i = 0; i < m; ++i) RoundActivations(x + i * cols, cols, rounded.data() + i * cols);
-  return rounded.data();
-}
-
 }  // namespace
 
 Result<DenseMatrix> DenseMatrix::Create(uint64_t rows, uint64_t cols,
@@ -56,9 +46,11 @@ Result<DenseMatrix> DenseMatrix::Create(uint64_t rows, uint64_t cols,
   return DenseMatrix(rows, cols, std::move(weights));
 }
 
-Status DenseMatrix::Multiply(ThreadPool& pool, ActivationMode mode, size_t m, const float* x,
+Status DenseMatrix::Multiply(ThreadPool& pool, ActivationMode mode, Activations& activations,
                              float* y) const {
-  if (mode == ActivationMode::kI8) x = Rounded(m, cols_, x);
+  const size_t m = activations.m();
+  const float* const x =
+      mode == ActivationMode::kI8 ? activations.Rounded(pool, {}) : activations.x();
   const float* w = weights_.data();
   if (m <= kMaxGemvActivations) {
     const DenseKernels& kernels = ActiveDenseKernels();

@@ -19,9 +19,9 @@ class DenseMatrix final : public Matrix {
   uint64_t resident_bytes() const override { return weights_.size() * sizeof(float); }
 
   // With kI8 the rounding of the activations is simulated in f32: x is replaced by what
-  // QuantizeActivations() makes of it. Never fails.
-  Status Multiply(ThreadPool& pool, ActivationMode mode, size_t m, const float* x,
-                  float* y) const override;
+  // RoundActivations() makes of it. Never fails.
+  using Matrix::Multiply;
+  Status Multiply(ThreadPool& pool, ActivationMode mode, Activations& x, float* y) const override;
   Status GatherRows(ThreadPool& pool, std::span<const uint32_t> ids, float* out) const override;
 
  private:

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "ecq/backend/activations.h"
 #include "ecq/base/result.h"
 #include "ecq/base/thread_pool.h"
 
@@ -27,9 +28,12 @@ class Matrix {
 
   // y = x W^T with x (M, K) and y (M, N), both row-major f32 and dense.
   // M == 1 streams the weights once (GEMV); larger M decodes a tile once and uses it for all rows
-  // of x. Errors: kCorrupt if the coded weights turn out to be damaged; y is then unspecified.
-  virtual Status Multiply(ThreadPool& pool, ActivationMode mode, size_t m, const float* x,
+  // of x. What is made of x on the way stays in `x` for the next matrix. Pre: x.cols() == K.
+  // Errors: kCorrupt if the coded weights turn out to be damaged; y is then unspecified.
+  virtual Status Multiply(ThreadPool& pool, ActivationMode mode, Activations& x,
                           float* y) const = 0;
+  // The same for an x (m, K) that meets this matrix only.
+  Status Multiply(ThreadPool& pool, ActivationMode mode, size_t m, const float* x, float* y) const;
 
   // out (ids.size(), K) = the dequantized rows `ids` of W: an embedding look-up.
   // Pre: every id < rows(). Errors: kCorrupt.

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <numeric>
 #include <string>
 #include <utility>
 
@@ -22,8 +21,12 @@ namespace {
 // Tiles of one GEMV task, which are decoded side by side.
 constexpr uint32_t kGemvTaskTiles = 2;
 constexpr uint32_t kRans16TaskTiles = 8;
-// Dequantized weights of one GEMM task: a part of the last-level cache. Fewer rows would make BLAS
-// pack x too often, more would not add anything.
+// Tasks of an int8 GEMM for each thread, for balance, and rows of x below which decoding a tile
+// once more costs too much.
+constexpr size_t kGemmTasksPerThread = 4;
+constexpr size_t kGemmMinPartRows = 64;
+// Dequantized weights of one f32 GEMM task: a part of the last-level cache. Fewer rows would make
+// BLAS pack x too often, more would not add anything.
 constexpr uint64_t kGemmTaskBytes = 2 << 20;
 constexpr uint32_t kGemmTaskRows = 256;
 
@@ -68,53 +71,40 @@ Rans16Lookup LookupOf(const Rans16Table& table) {
   return lookup;
 }
 
-// Scratch of one thread, reused from product to product.
-struct GemvScratch {
-  std::vector<int8_t> q;
-  std::vector<float> q_scales;
-  std::vector<int32_t> q_sums;
-  std::vector<int8_t> q_tuples;
-  std::vector<float> group_sums;
+// The activation of row `row` of a batch that meets column `col`, as the levels see it.
+float ActivationAt(const PackedDesc& desc, const PackedBatch& x, size_t row, uint32_t col) {
+  const size_t i = desc.codec == CodecId::kWindow ? TupleIndex(col) : col;
+  return static_cast<float>(x.q[PanelIndex(desc.cols, row, i)]) *
+         x.q_scales[PanelBlockIndex(desc.cols, row, col / kActivationBlock)];
+}
+
+// How the work of an int8 GEMM is shared out: `task_tiles` tiles times `part_rows` rows of x each.
+struct GemmSplit {
+  uint32_t task_tiles;
+  size_t tile_tasks;
+  size_t part_rows;  // a multiple of kPanelRows
+  size_t parts;
 };
 
-PackedActivations Prepare(const PackedView& w, ActivationMode mode, const float* x,
-                          GemvScratch& scratch) {
-  const uint32_t cols = w.desc.cols;
-  PackedActivations prepared{x, nullptr, nullptr, nullptr, nullptr};
-  if (mode == ActivationMode::kI8) {
-    const size_t blocks = NumActivationBlocks(cols);
-    scratch.q.resize(PaddedActivations(cols));
-    scratch.q_scales.resize(blocks);
-    scratch.q_sums.resize(blocks);
-    QuantizeActivations(x, cols, scratch.q.data(), scratch.q_scales.data());
-    for (size_t block = 0; block < blocks; ++block) {
-      const int8_t* const q = scratch.q.data() + block * kActivationBlock;
-      scratch.q_sums[block] = std::accumulate(q, q + kActivationBlock, 0);
-    }
-    prepared.q = scratch.q.data();
-    prepared.q_scales = scratch.q_scales.data();
-    prepared.q_sums = scratch.q_sums.data();
-    if (w.desc.codec == CodecId::kWindow) {
-      scratch.q_tuples.resize(scratch.q.size());
-      TransposeTuples(prepared.q, cols, scratch.q_tuples.data());
-      prepared.q_tuples = scratch.q_tuples.data();
-    }
-  }
-  if (w.biases != nullptr) {
-    scratch.group_sums.assign(w.desc.scale_groups, 0.0f);
-    for (uint32_t g = 0; g < w.desc.scale_groups; ++g) {
-      const uint32_t end = std::min(cols, (g + 1) * w.desc.group_size);
-      double sum = 0;
-      for (uint32_t c = g * w.desc.group_size; c < end; ++c) {
-        sum += mode == ActivationMode::kI8
-                   ? double{prepared.q_scales[c / kActivationBlock]} * prepared.q[c]
-                   : double{x[c]};
-      }
-      scratch.group_sums[g] = static_cast<float>(sum);
-    }
-    prepared.group_sums = scratch.group_sums.data();
-  }
-  return prepared;
+// Every part of x decodes the tiles again, so x is cut only where there are few tiles.
+GemmSplit SplitGemm(const PackedDesc& desc, size_t m, size_t num_threads) {
+  const size_t wanted_tasks = num_threads == 1 ? 1 : kGemmTasksPerThread * num_threads;
+  GemmSplit split{};
+  split.task_tiles = desc.num_tiles < kGemvTaskTiles * wanted_tasks ? 1 : kGemvTaskTiles;
+  split.tile_tasks = DivideRoundUp(desc.num_tiles, split.task_tiles);
+  const size_t wanted_parts = DivideRoundUp(wanted_tasks, split.tile_tasks);
+  const size_t parts = std::clamp<size_t>(m / kGemmMinPartRows, 1, wanted_parts);
+  split.part_rows = AlignUp(DivideRoundUp(m, parts), kPanelRows);
+  split.parts = DivideRoundUp(m, split.part_rows);
+  return split;
+}
+
+// Rows [first, first + rows) of x, as far as there are so many.
+PackedBatch Part(const PackedDesc& desc, const PackedBatch& x, size_t first, size_t rows) {
+  return {std::min(rows, x.m - first), x.q + PanelIndex(desc.cols, first, 0),
+          x.q_scales + PanelBlockIndex(desc.cols, first, 0),
+          x.q_sums + PanelBlockIndex(desc.cols, first, 0),
+          x.group_sums == nullptr ? nullptr : x.group_sums + first * desc.scale_groups};
 }
 
 }  // namespace
@@ -127,7 +117,8 @@ PackedMatrix::PackedMatrix(PackedTensor tensor) : tensor_(std::move(tensor)) {
     std::vector<uint32_t>& fused = fused_slots_.emplace_back();
     std::vector<uint64_t>& wide = wide_slots_.emplace_back();
     const bool fits = table.prob_bits() <= kRansMaxFusedProbBits;
-    for (const RansSlot& slot : is_rans16 ? ArrangeRans16(table, desc.low_bits).Slots() : table.Slots()) {
+    for (const RansSlot& slot :
+         is_rans16 ? ArrangeRans16(table, desc.low_bits).Slots() : table.Slots()) {
       if (fits) {
         fused.push_back(PackSlot32(slot));
       } else {
@@ -154,49 +145,20 @@ PackedMatrix::PackedMatrix(PackedTensor tensor) : tensor_(std::move(tensor)) {
            desc.has_bias ? biases_.data() : nullptr};
 }
 
-Status PackedMatrix::Multiply(ThreadPool& pool, ActivationMode mode, size_t m, const float* x,
+Status PackedMatrix::Multiply(ThreadPool& pool, ActivationMode mode, Activations& x,
                               float* y) const {
-  x = StoredOrder(m, x);
-  bool ok = true;
-  if (m == 1) {
-    Gemv(pool, mode, x, y, &ok);
-    return Verdict(ok);
-  }
-  if (mode == ActivationMode::kI8) {
-    thread_local std::vector<float> rounded;
-    rounded.resize(std::max<size_t>(rounded.size(), m * cols()));
-    for (size_t i = 0; i < m; ++i) {
-      RoundActivations(x + i * cols(), cols(), rounded.data() + i * cols());
-    }
-    x = rounded.data();
-  }
-  Gemm(pool, m, x, y, &ok);
-  return Verdict(ok);
+  if (x.m() == 0) return OkStatus();
+  if (x.m() == 1) return Verdict(Gemv(pool, mode, x, y));
+  const bool vectorized =
+      ActiveCpuTarget() != CpuTarget::kScalar && WhyNotVectorized(view_) == nullptr;
+  if (mode == ActivationMode::kI8 && vectorized) return Verdict(GemmI8(pool, x, y));
+  const float* const stored =
+      mode == ActivationMode::kI8 ? x.Rounded(pool, Layout()) : x.Stored(pool, Layout());
+  return Verdict(GemmF32(pool, x.m(), stored, y));
 }
 
-// x rotated, its columns in stored order, the column scales applied: as W is stored. Valid until
-// the next call on this thread.
-const float* PackedMatrix::StoredOrder(size_t m, const float* x) const {
-  const uint32_t rotation = tensor_.desc.rotation;
-  if (rotation != 0) {
-    thread_local std::vector<float> rotated;
-    rotated.resize(std::max<size_t>(rotated.size(), m * cols()));
-    const DenseKernels& kernels = ActiveDenseKernels();
-    for (size_t i = 0; i < m; ++i) {
-      kernels.rotate(x + i * cols(), cols(), rotation, rotated.data() + i * cols());
-    }
-    x = rotated.data();
-  }
-  if (tensor_.col_order.empty() && col_scales_.empty()) return x;
-  thread_local std::vector<float> stored;
-  stored.resize(std::max<size_t>(stored.size(), m * cols()));
-  for (size_t i = 0; i < m; ++i) {
-    for (size_t c = 0; c < cols(); ++c) {
-      const float value = x[i * cols() + (tensor_.col_order.empty() ? c : tensor_.col_order[c])];
-      stored[i * cols() + c] = col_scales_.empty() ? value : value * col_scales_[c];
-    }
-  }
-  return stored.data();
+ColumnLayout PackedMatrix::Layout() const {
+  return {tensor_.desc.rotation, tensor_.col_order, col_scales_};
 }
 
 float PackedMatrix::FixWeight(const Fix& fix) const {
@@ -204,12 +166,17 @@ float PackedMatrix::FixWeight(const Fix& fix) const {
   return scales_[group * tensor_.desc.rows + fix.row] * static_cast<float>(fix.delta);
 }
 
-void PackedMatrix::Gemv(ThreadPool& pool, ActivationMode mode, const float* x, float* y,
-                        bool* ok) const {
-  thread_local GemvScratch scratch;
-  const PackedActivations prepared = Prepare(view_, mode, x, scratch);
+bool PackedMatrix::Gemv(ThreadPool& pool, ActivationMode mode, Activations& x, float* y) const {
+  const bool int8 = mode == ActivationMode::kI8;
+  const PackedActivations prepared =
+      int8 ? x.VectorI8(Layout(), tensor_.desc) : x.VectorF32(pool, Layout(), tensor_.desc);
   const PackedKernels& kernels = PackedKernelsFor(ActiveCpuTarget());
-  const auto gemv = mode == ActivationMode::kI8 ? kernels.gemv_i8 : kernels.gemv_f32;
+  const auto gemv = int8 ? kernels.gemv_i8 : kernels.gemv_f32;
+  // Fixes meet the same activations as the levels do.
+  const auto activation = [&](uint32_t col) {
+    return int8 ? static_cast<float>(prepared.q[col]) * prepared.q_scales[col / kActivationBlock]
+                : prepared.x[col];
+  };
   const uint32_t num_tiles = tensor_.desc.num_tiles;
   // All threads get some, though eight side by side would be decoded at less cost.
   const uint32_t share = static_cast<uint32_t>(DivideRoundUp(num_tiles, pool.num_threads()));
@@ -221,18 +188,49 @@ void PackedMatrix::Gemv(ThreadPool& pool, ActivationMode mode, const float* x, f
     const uint32_t begin = static_cast<uint32_t>(task) * task_tiles;
     const uint32_t end = std::min(num_tiles, begin + task_tiles);
     if (!gemv(view_, begin, end, prepared, y)) all_well.store(false, std::memory_order_relaxed);
+    for (const Fix& fix :
+         FixesOfRows(TileRowBegin(tensor_.desc, begin), TileRowEnd(tensor_.desc, end - 1))) {
+      y[fix.row] += FixWeight(fix) * activation(fix.col);
+    }
   });
-  // Fixes meet the same activations as the levels do.
-  const auto activation = [&](uint32_t col) {
-    return mode == ActivationMode::kI8
-               ? static_cast<float>(prepared.q[col]) * prepared.q_scales[col / kActivationBlock]
-               : x[col];
-  };
-  for (const Fix& fix : tensor_.fixes) y[fix.row] += FixWeight(fix) * activation(fix.col);
-  *ok = all_well.load();
+  return all_well.load();
 }
 
-void PackedMatrix::Gemm(ThreadPool& pool, size_t m, const float* x, float* y, bool* ok) const {
+bool PackedMatrix::GemmI8(ThreadPool& pool, Activations& x, float* y) const {
+  const PackedBatch batch = x.BatchI8(pool, Layout(), tensor_.desc);
+  const GemmSplit split = SplitGemm(tensor_.desc, batch.m, pool.num_threads());
+  std::atomic<bool> all_well{true};
+  pool.Run(split.tile_tasks * split.parts, [&](size_t task, size_t /*worker*/) {
+    // The last tile may take longest, because it may need scalar code: it goes first.
+    const size_t tiles = split.tile_tasks - 1 - task / split.parts;
+    const uint32_t begin = static_cast<uint32_t>(tiles) * split.task_tiles;
+    const uint32_t end = std::min(tensor_.desc.num_tiles, begin + split.task_tiles);
+    const size_t first = task % split.parts * split.part_rows;
+    const PackedBatch part = Part(tensor_.desc, batch, first, split.part_rows);
+    if (!GemmTiles(begin, end, part, y + first * rows())) {
+      all_well.store(false, std::memory_order_relaxed);
+    }
+  });
+  return all_well.load();
+}
+
+bool PackedMatrix::GemmTiles(uint32_t begin, uint32_t end, const PackedBatch& x, float* y) const {
+  const PackedDesc& desc = tensor_.desc;
+  thread_local AlignedBuffer<uint8_t> operand;
+  const size_t operand_bytes = GemmOperandBytes(desc);
+  if (operand.size() < operand_bytes) operand = AlignedBuffer<uint8_t>(operand_bytes);
+  const PackedKernels& kernels = PackedKernelsFor(ActiveCpuTarget());
+  const bool ok = kernels.gemm_i8(view_, begin, end, x, operand.data(), y);
+  for (const Fix& fix : FixesOfRows(TileRowBegin(desc, begin), TileRowEnd(desc, end - 1))) {
+    const float weight = FixWeight(fix);
+    for (size_t i = 0; i < x.m; ++i) {
+      y[i * desc.rows + fix.row] += weight * ActivationAt(desc, x, i, fix.col);
+    }
+  }
+  return ok;
+}
+
+bool PackedMatrix::GemmF32(ThreadPool& pool, size_t m, const float* x, float* y) const {
   const PackedDesc& desc = tensor_.desc;
   const uint32_t tile_rows = TileRows(desc);
   const uint64_t fitting_rows =
@@ -257,15 +255,20 @@ void PackedMatrix::Gemm(ThreadPool& pool, size_t m, const float* x, float* y, bo
     ecq::Gemm(m, rows_here, desc.cols, {x, desc.cols}, {columns.data(), rows_here},
               {y + row, desc.rows});
   });
-  *ok = all_well.load();
+  return all_well.load();
+}
+
+std::span<const Fix> PackedMatrix::FixesOfRows(uint32_t begin, uint32_t end) const {
+  const auto by_row = [](const Fix& fix, uint32_t row) { return fix.row < row; };
+  const std::span<const Fix> fixes = tensor_.fixes;
+  const auto first = std::lower_bound(fixes.begin(), fixes.end(), begin, by_row);
+  return {first, std::lower_bound(first, fixes.end(), end, by_row)};
 }
 
 void PackedMatrix::FixColumns(uint32_t row_begin, uint32_t row_end, float* columns,
                               size_t stride) const {
-  const auto by_row = [](const Fix& fix, uint32_t row) { return fix.row < row; };
-  auto fix = std::lower_bound(tensor_.fixes.begin(), tensor_.fixes.end(), row_begin, by_row);
-  for (; fix != tensor_.fixes.end() && fix->row < row_end; ++fix) {
-    columns[fix->col * stride + fix->row - row_begin] += FixWeight(*fix);
+  for (const Fix& fix : FixesOfRows(row_begin, row_end)) {
+    columns[fix.col * stride + fix.row - row_begin] += FixWeight(fix);
   }
 }
 

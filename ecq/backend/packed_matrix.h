@@ -22,10 +22,11 @@ class PackedMatrix final : public Matrix {
   uint64_t cols() const override { return tensor_.desc.cols; }
   uint64_t resident_bytes() const override { return tensor_.total_bytes(); }
 
-  // m == 1 runs the fused GEMV; larger m dequantizes a few tiles at a time into a cache-sized
-  // buffer and multiplies all of x by it.
-  Status Multiply(ThreadPool& pool, ActivationMode mode, size_t m, const float* x,
-                  float* y) const override;
+  // One row of x runs the fused GEMV. Several decode a block of W at a time for all of them: to
+  // int8 for int8 activations where there is vector code for it, whose rows are then those of the
+  // GEMV; otherwise to f32, for BLAS.
+  using Matrix::Multiply;
+  Status Multiply(ThreadPool& pool, ActivationMode mode, Activations& x, float* y) const override;
   Status GatherRows(ThreadPool& pool, std::span<const uint32_t> ids, float* out) const override;
 
   // The integers (level + fixes) of rows [row_begin, row_end), row-major in stored column order.
@@ -36,12 +37,16 @@ class PackedMatrix final : public Matrix {
   const PackedView& view() const { return view_; }
 
  private:
-  void Gemv(ThreadPool& pool, ActivationMode mode, const float* x, float* y, bool* ok) const;
-  void Gemm(ThreadPool& pool, size_t m, const float* x, float* y, bool* ok) const;
+  // All of them return whether every tile ended as it must.
+  bool Gemv(ThreadPool& pool, ActivationMode mode, Activations& x, float* y) const;
+  bool GemmI8(ThreadPool& pool, Activations& x, float* y) const;
+  bool GemmTiles(uint32_t begin, uint32_t end, const PackedBatch& x, float* y) const;
+  bool GemmF32(ThreadPool& pool, size_t m, const float* x, float* y) const;
   // Adds scale * delta of every fix to columns of dequantized weights of rows from row_begin on.
   void FixColumns(uint32_t row_begin, uint32_t row_end, float* columns, size_t stride) const;
   float FixWeight(const Fix& fix) const;
-  const float* StoredOrder(size_t m, const float* x) const;
+  ColumnLayout Layout() const;
+  std::span<const Fix> FixesOfRows(uint32_t begin, uint32_t end) const;
   Status Verdict(bool ok) const;
 
   PackedTensor tensor_;

@@ -13,9 +13,6 @@ namespace {
 // Adding and subtracting 1.5 * 2^23 leaves |v| <= 2^22 rounded to an integer, ties to even.
 constexpr float kRoundingShift = 0x1.8p23f;
 
-// Blocks with a smaller maximum count as zero: 127 / max would overflow.
-constexpr float kSmallestMax = 0x1p-118f;
-
 // Largest |x| as the largest bit pattern, which puts infinities and NaN above all numbers.
 inline float MaxMagnitude(const float* x, size_t n) {
   int32_t max_bits = 0;
@@ -27,7 +24,7 @@ inline float MaxMagnitude(const float* x, size_t n) {
 
 inline float QuantizeValues(const float* x, size_t n, int8_t* q) {
   const float max = MaxMagnitude(x, n);
-  if (max < kSmallestMax || !std::isfinite(max)) {
+  if (max < kSmallestBlockMax || !std::isfinite(max)) {
     std::memset(q, 0, n);
     return std::isfinite(max) ? 0.0f : std::numeric_limits<float>::quiet_NaN();
   }
@@ -69,6 +66,14 @@ void TransposeTuples(const int8_t* q, size_t k, int8_t* q_tuples) {
     const uint32_t out[4] = {(even_01 & kLow) | even_23 << 16, (odd_01 & kLow) | odd_23 << 16,
                              even_01 >> 16 | (even_23 & ~kLow), odd_01 >> 16 | (odd_23 & ~kLow)};
     std::memcpy(q_tuples + begin, out, sizeof(out));
+  }
+}
+
+void StoreInPanel(const int8_t* q, size_t k, size_t row, int8_t* panels) {
+  int8_t* to = panels + PanelIndex(k, row, 0);
+  for (size_t i = 0; i < PaddedActivations(k); i += kPanelValues) {
+    std::memcpy(to, q + i, kPanelValues);
+    to += kPanelRows * kPanelValues;
   }
 }
 

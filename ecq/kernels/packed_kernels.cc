@@ -9,7 +9,8 @@ namespace ecq {
 namespace {
 
 constexpr PackedKernels kReference{reference::GemvPackedF32, reference::GemvPackedI8,
-                                   reference::DequantizePacked, reference::DecodePacked};
+                                   reference::GemmPackedI8, reference::DequantizePacked,
+                                   reference::DecodePacked};
 
 }  // namespace
 
@@ -24,6 +25,10 @@ const PackedKernels& PackedKernelsFor(CpuTarget target) {
     default:
       return kReference;
   }
+}
+
+size_t GemmOperandBytes(const PackedDesc& desc) {
+  return kMaxTilesInFlight * kMaxLanes * PaddedActivations(desc.cols);
 }
 
 const char* WhyNotVectorized(const PackedView& w) {

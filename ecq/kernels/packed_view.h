@@ -1,6 +1,7 @@
 // What a kernel sees of a coded matrix: sizes, addresses and nothing else.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "ecq/portable/layout.h"
@@ -67,6 +68,17 @@ struct PackedActivations {
   const float*
       group_sums;  // sum of x (as the product sees it) per scale group; null without biases
   const int8_t* q_tuples = nullptr;  // int8 products, window: q as TransposeTuples() makes it
+};
+
+// Rows x (m, K) of an int8 product, prepared once for all tiles. Four rows lie side by side in a
+// panel, four values of each in turn (PanelIndex(), PanelBlockIndex()); what a last panel lacks is
+// never read. Values are in the order of columns, for window in that of TransposeTuples().
+struct PackedBatch {
+  size_t m;
+  const int8_t* q;          // (panels, K / 32, 8, 4 rows, 4 values), zeros after column K
+  const float* q_scales;    // (panels, K / 32, 4 rows)
+  const int32_t* q_sums;    // (panels, K / 32, 4 rows)
+  const float* group_sums;  // (m, scale_groups): as in PackedActivations
 };
 
 }  // namespace ecq

@@ -177,14 +177,15 @@ Status Model::AddMlp(Session& session, const Layer& layer, size_t t) const {
 
 Status Model::ApplyParts(Session& session, std::span<const Linear> linears, size_t t,
                          const float* x, std::span<const Part> parts) {
+  session.input_.Reset(t, linears.front().weight->cols(), x);
   if (linears.size() == parts.size()) {
     for (size_t i = 0; i < parts.size(); ++i) {
-      ECQ_RETURN_IF_ERROR(linears[i].Apply(session, t, x, parts[i].data));
+      ECQ_RETURN_IF_ERROR(linears[i].Apply(session, parts[i].data));
     }
     return OkStatus();
   }
   const float* from = session.fused_.data();  // (t, sizes of all parts)
-  ECQ_RETURN_IF_ERROR(linears.front().Apply(session, t, x, session.fused_.data()));
+  ECQ_RETURN_IF_ERROR(linears.front().Apply(session, session.fused_.data()));
   for (size_t row = 0; row < t; ++row) {
     for (const Part& part : parts) {
       std::copy_n(from, part.size, part.data + row * part.size);
@@ -194,16 +195,24 @@ Status Model::ApplyParts(Session& session, std::span<const Linear> linears, size
   return OkStatus();
 }
 
-Status Model::Linear::Apply(const Session& session, size_t t, const float* x, float* y) const {
-  ECQ_RETURN_IF_ERROR(weight->Multiply(session.pool(), session.activations_, t, x, y));
+Status Model::Linear::Apply(Session& session, size_t t, const float* x, float* y) const {
+  session.input_.Reset(t, weight->cols(), x);
+  return Apply(session, y);
+}
+
+Status Model::Linear::Apply(Session& session, float* y) const {
+  ECQ_RETURN_IF_ERROR(weight->Multiply(session.pool(), session.activations_, session.input_, y));
   if (!bias.empty()) {
-    for (size_t row = 0; row < t; ++row) AddTo(y + row * bias.size(), bias.data(), bias.size());
+    for (size_t row = 0; row < session.input_.m(); ++row) {
+      AddTo(y + row * bias.size(), bias.data(), bias.size());
+    }
   }
   return OkStatus();
 }
 
 Status Model::Logits(Session& session, size_t t, const float* hidden, float* logits) const {
-  return head().Multiply(session.pool(), session.activations_, t, hidden, logits);
+  session.input_.Reset(t, config_.hidden_size, hidden);
+  return head().Multiply(session.pool(), session.activations_, session.input_, logits);
 }
 
 }  // namespace ecq

@@ -46,8 +46,10 @@ class Model {
     std::unique_ptr<Matrix> weight;  // (out, in)
     std::vector<float> bias;         // (out), or empty
 
-    // y (t, out) = x (t, in) W^T + bias
-    Status Apply(const Session& session, size_t t, const float* x, float* y) const;
+    // y (t, out) = session.input_ (t, in) W^T + bias
+    Status Apply(Session& session, float* y) const;
+    // The same for an x that meets no other matrix.
+    Status Apply(Session& session, size_t t, const float* x, float* y) const;
   };
   struct Norm {
     std::vector<float> weight;  // (size); empty if there is no such norm

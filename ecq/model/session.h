@@ -22,8 +22,9 @@ struct SessionOptions {
   KvFormat kv = KvFormat::kF32;
 };
 
-// All memory is allocated here; a token allocates nothing. Uses `pool`, which must outlive it, and
-// is not to be used by two threads at once.
+// All memory is allocated here, but for that of prepared inputs, which grows with the first of each
+// size; after that a token allocates nothing. Uses `pool`, which must outlive it, and is not to be
+// used by two threads at once.
 class Session {
  public:
   // Longer inputs are processed in blocks of this many tokens, which bounds the scratch memory.
@@ -54,6 +55,7 @@ class Session {
   std::optional<RopeTable> window_rope_;     // of the layers with a window, if it differs
   std::vector<uint32_t> learned_positions_;  // (max_context): 0, 1, ...; empty without such
   AttentionScratch attention_scratch_;
+  Activations input_;            // of the products at hand
   AlignedBuffer<float> x_;       // (T, hidden): the residual stream
   AlignedBuffer<float> normed_;  // (T, hidden)
   AlignedBuffer<float> delta_;   // (T, hidden): what a block adds to the residual stream

@@ -45,6 +45,12 @@ void ExpectAllTargetsAgree(const PackedView& view, const PreparedVector& x, bool
     y.assign(rows, std::nanf(""));
     ASSERT_EQ(kernels.gemv_i8(view, 0, tiles, x.ForI8(), y.data()), expected.ok);
     for (const float value : y) ASSERT_FALSE(std::isnan(value)) << "output not written";
+    const PreparedBatch batch(view, {x, x});
+    AlignedBuffer<uint8_t> operand(GemmOperandBytes(view.desc));
+    std::vector<float> both(2 * rows, std::nanf(""));
+    ASSERT_EQ(kernels.gemm_i8(view, 0, tiles, batch.Get(), operand.data(), both.data()),
+              expected.ok);
+    for (size_t i = 0; i < both.size(); ++i) ASSERT_EQ(both[i], y[i % rows]);
   }
 }
 

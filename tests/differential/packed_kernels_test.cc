@@ -328,6 +328,30 @@ void CheckGemv(Rng& rng, const Bench& b, const Gemv& gemv, const std::string& ro
   }
 }
 
+// Rows of gemm_i8 against gemv_i8, bit for bit, over parts of the tiles.
+void CheckGemm(Rng& rng, const Bench& b, size_t m) {
+  const PackedDesc& d = b.view.desc;
+  std::vector<PreparedVector> rows;
+  for (size_t i = 0; i < m; ++i) rows.emplace_back(b.view, RandomVector(rng, d.cols));
+  const PreparedBatch batch(b.view, rows);
+  AlignedBuffer<uint8_t> operand(GemmOperandBytes(d));
+  for (const TileRange& range : RangesOf(rng, d)) {
+    std::vector<float> y(m * d.rows, kCanary);
+    operand.Fill(0xff);
+    ASSERT_TRUE(
+        b.kernels.gemm_i8(b.view, range.begin, range.end, batch.Get(), operand.data(), y.data()));
+    for (size_t i = 0; i < m; ++i) {
+      std::vector<float> expected(d.rows, kCanary);
+      ASSERT_TRUE(
+          b.kernels.gemv_i8(b.view, range.begin, range.end, rows[i].ForI8(), expected.data()));
+      for (uint32_t r = 0; r < d.rows; ++r) {
+        ASSERT_EQ(std::bit_cast<uint32_t>(y[i * d.rows + r]), std::bit_cast<uint32_t>(expected[r]))
+            << "row " << r << " of product " << i << " of " << m;
+      }
+    }
+  }
+}
+
 class PackedKernelsTest : public testing::TestWithParam<Row> {
  protected:
   void SetUp() override {
@@ -358,6 +382,18 @@ TEST_P(PackedKernelsTest, EveryOperationIsRight) {
   if (variant().codec != CodecId::kRans || variant().parameter <= kRansMaxFusedProbBits) {
     EXPECT_GE(vectorized, 20u);
   }
+}
+
+TEST_P(PackedKernelsTest, RowsOfABatchAreTheProductsOfOneRow) {
+  size_t m = 0;
+  ForEachSample(variant(), [&](Rng& rng, const Sample& sample) {
+    const PackedMatrix matrix(ForcePack(sample.source, sample.coding));
+    GuardedPayload payload(matrix.tensor().payload, 0xff);
+    Bench bench{sample.source, matrix.view(), PackedKernelsFor(target())};
+    bench.view.payload = payload.data();
+    m = m % 70 + 1;
+    ASSERT_NO_FATAL_FAILURE(CheckGemm(rng, bench, m));
+  });
 }
 
 // What lies behind the payload is read, but must not matter.

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "ecq/base/cpu_target.h"
+#include "ecq/kernels/packed_kernels.h"
 #include "ecq/pack/pack.h"
 #include "tests/differential/on_cpu_target.h"
 #include "tests/differential/packed_test_util.h"
@@ -277,26 +278,92 @@ TEST_P(PackedMatrixTest, WindowCodesAreTheirLevels) {
   }
 }
 
-// The rounded activations of m == 1 and of larger m are the same ones, also where a fix meets them.
+// Codings of `source` as products see them: every codec, as far as it can hold such a matrix.
+std::vector<PackedMatrix> AllCodings(Rng& rng, const QuantizedTensor& source) {
+  std::vector<PackedMatrix> matrices;
+  for (const CodecId codec : {CodecId::kRaw, CodecId::kRans, CodecId::kWindow}) {
+    ForcedCoding coding;
+    coding.codec = codec;
+    coding.prob_bits = {12};
+    coding.blocks_per_tile = 2;
+    coding.has_memory = true;
+    QuantizedTensor tensor = source;
+    if (codec == CodecId::kWindow) RandomWindowCoding(rng, 4, tensor, coding);
+    matrices.emplace_back(ForcePack(tensor, coding));
+  }
+  return matrices;
+}
+
+// Row i of an int8 product of many rows is the product of row i, fixes and all, and is the same
+// with any number of threads. Scalar code takes several rows to BLAS, and so only comes close.
 TEST_P(PackedMatrixTest, Int8ProductsOfOneAndOfManyRowsAgree) {
   Rng rng(66);
-  RandomTensorOptions options;
-  options.rows = 64;
-  options.cols = 96;
-  options.num_fixes = 64;
-  options.max_delta = 100000;
-  const QuantizedTensor source = RandomTensor(rng, options);
-  const PackedMatrix matrix = Coded(source);
-  std::vector<float> x(2 * source.cols);
-  for (uint32_t c = 0; c < source.cols; ++c)
-    x[c] = x[c + source.cols] = static_cast<float>(rng.Gaussian());
-  std::vector<float> one(source.rows), two(2 * source.rows);
-  ASSERT_TRUE(matrix.Multiply(pool_, ActivationMode::kI8, 1, x.data(), one.data()).ok());
-  ASSERT_TRUE(matrix.Multiply(pool_, ActivationMode::kI8, 2, x.data(), two.data()).ok());
-  const auto seen = SeenActivations(source, ActivationMode::kI8, x.data());
-  for (uint32_t r = 0; r < source.rows; ++r) {
-    const double bound = 2 * (source.cols + 100) * kUnit * Magnitude(source, r, seen.data());
-    ASSERT_NEAR(one[r], two[r], bound) << r;
+  ThreadPool one_thread(1);
+  for (const Case& test : Cases()) {
+    const QuantizedTensor source = RandomTensor(rng, test.options);
+    for (const PackedMatrix& matrix : AllCodings(rng, source)) {
+      const bool exact =
+          GetParam() != CpuTarget::kScalar && WhyNotVectorized(matrix.view()) == nullptr;
+      for (const size_t m : {2, 5, 150}) {
+        std::vector<float> x(m * source.cols);
+        for (float& v : x) v = static_cast<float>(rng.Gaussian());
+        std::vector<float> many(m * source.rows), again(many), one(source.rows);
+        const auto multiply = [&](ThreadPool& pool, size_t rows, const float* from, float* y) {
+          return matrix.Multiply(pool, ActivationMode::kI8, rows, from, y).ok();
+        };
+        ASSERT_TRUE(multiply(pool_, m, x.data(), many.data()));
+        ASSERT_TRUE(multiply(one_thread, m, x.data(), again.data()));
+        ASSERT_EQ(many, again) << test.name;
+        for (size_t i = 0; i < m; ++i) {
+          ASSERT_TRUE(multiply(pool_, 1, x.data() + i * source.cols, one.data()));
+          const auto seen =
+              SeenActivations(source, ActivationMode::kI8, x.data() + i * source.cols);
+          for (uint32_t r = 0; r < source.rows; ++r) {
+            const double tolerance =
+                exact ? 0
+                      : 2 * static_cast<double>(source.cols + source.fixes.size() + 8) * kUnit *
+                            Magnitude(source, r, seen.data());
+            ASSERT_NEAR(many[i * source.rows + r], one[r], tolerance)
+                << test.name << ", m " << m << ", row " << r;
+          }
+        }
+      }
+    }
+  }
+}
+
+// An input that several matrices share, of equal and of other layouts, gives what it gives to each
+// alone.
+TEST_P(PackedMatrixTest, InputsCanBeShared) {
+  Rng rng(69);
+  std::vector<PackedMatrix> matrices;
+  for (int i = 0; i < 8; ++i) {
+    RandomTensorOptions options;
+    options.rows = 64;
+    options.cols = 192;
+    options.col_order = i % 4 == 1;
+    options.col_scales = i % 4 == 2;
+    options.biases = i == 3 || i == 6;
+    options.scale_kind = i % 3 == 0 ? ScaleKind::kGroup : ScaleKind::kRow;
+    options.group_size = i == 3 ? 32 : 64;
+    QuantizedTensor source = RandomTensor(rng, options);
+    if (i % 4 == 3) source.rotation = 64;
+    for (PackedMatrix& matrix : AllCodings(rng, source)) matrices.push_back(std::move(matrix));
+  }
+  Activations shared;
+  for (const size_t m : {1, 6, 1, 37}) {
+    std::vector<float> x(m * 192);
+    for (float& v : x) v = static_cast<float>(rng.Gaussian());
+    for (const ActivationMode mode : {ActivationMode::kF32, ActivationMode::kI8}) {
+      shared.Reset(m, 192, x.data());
+      for (size_t step = 0; step < 3 * matrices.size(); ++step) {
+        const PackedMatrix& matrix = matrices[rng.Below(matrices.size())];
+        std::vector<float> alone(m * 64), together(alone);
+        ASSERT_TRUE(matrix.Multiply(pool_, mode, m, x.data(), alone.data()).ok());
+        ASSERT_TRUE(matrix.Multiply(pool_, mode, shared, together.data()).ok());
+        ASSERT_EQ(alone, together) << "m " << m << ", step " << step;
+      }
+    }
   }
 }
 
@@ -318,6 +385,7 @@ TEST_P(PackedMatrixTest, DamageIsReported) {
   for (const Status& status : {matrix.Multiply(pool_, ActivationMode::kF32, 1, x.data(), y.data()),
                                matrix.Multiply(pool_, ActivationMode::kI8, 1, x.data(), y.data()),
                                matrix.Multiply(pool_, ActivationMode::kF32, 3, x.data(), y.data()),
+                               matrix.Multiply(pool_, ActivationMode::kI8, 3, x.data(), y.data()),
                                matrix.GatherRows(pool_, std::span(&id, 1), row.data()),
                                matrix.DecodeIntegers(0, 256, integers.data())}) {
     ASSERT_FALSE(status.ok());

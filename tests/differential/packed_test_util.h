@@ -306,6 +306,36 @@ struct PreparedVector {
   }
 };
 
+// Rows of x as a PackedBatch, in memory that is poisoned where nothing may be read.
+struct PreparedBatch {
+  size_t m;
+  std::vector<int8_t> q;
+  std::vector<float> q_scales;
+  std::vector<int32_t> q_sums;
+  std::vector<float> group_sums;
+
+  PreparedBatch(const PackedView& w, const std::vector<PreparedVector>& rows) : m(rows.size()) {
+    const size_t k = w.desc.cols;
+    const size_t padded_rows = AlignUp(m, kPanelRows);
+    q.resize(padded_rows * PaddedActivations(k), 0x5a);
+    q_scales.resize(padded_rows * NumActivationBlocks(k), std::nanf(""));
+    q_sums.resize(q_scales.size(), 0x5a5a5a);
+    for (size_t i = 0; i < m; ++i) {
+      const bool is_window = w.desc.codec == CodecId::kWindow;
+      StoreInPanel((is_window ? rows[i].q_tuples : rows[i].q).data(), k, i, q.data());
+      for (size_t b = 0; b < NumActivationBlocks(k); ++b) {
+        q_scales[PanelBlockIndex(k, i, b)] = rows[i].q_scales[b];
+        q_sums[PanelBlockIndex(k, i, b)] = rows[i].q_sums[b];
+      }
+      group_sums.insert(group_sums.end(), rows[i].sums_i8.begin(), rows[i].sums_i8.end());
+    }
+  }
+
+  PackedBatch Get() const {
+    return {m, q.data(), q_scales.data(), q_sums.data(), group_sums.data()};
+  }
+};
+
 // A value and the sum of the magnitudes that went into it.
 struct ExactSum {
   double value = 0;

@@ -14,6 +14,7 @@
 #include "ecq/kernels/cpu/packed_sources-inl.h"
 #include "ecq/kernels/cpu/packed_sinks-inl.h"
 #include "ecq/kernels/cpu/window_kernels-inl.h"
+#include "ecq/kernels/cpu/packed_gemm-inl.h"
 // clang-format on
 
 namespace ecq::ECQ_TARGET {
@@ -101,13 +102,14 @@ inline bool RunTiles(const PackedView& w, uint32_t tile, uint32_t blocks, Source
 template <typename Source, typename Sink>
 static uint32_t RunWholeBlocks(const PackedView& w, uint32_t begin, uint32_t end, const Sink& sink,
                                bool* ok) {
-  constexpr uint32_t kTilesInFlight = Source::kTilesInFlight;
+  constexpr uint32_t kTiles = Source::kTilesAtOnce;
+  static_assert(kTiles <= kMaxTilesInFlight);
   const uint32_t full_end = FullTilesEnd(w, end);
   const uint32_t blocks = w.desc.blocks_per_tile;
   uint32_t tile = begin;
-  for (; tile + kTilesInFlight <= full_end; tile += kTilesInFlight) {
-    Source sources[kTilesInFlight];
-    auto sinks = CopiesOf(sink, std::make_index_sequence<kTilesInFlight>());
+  for (; tile + kTiles <= full_end; tile += kTiles) {
+    Source sources[kTiles];
+    auto sinks = CopiesOf(sink, std::make_index_sequence<kTiles>());
     *ok &= RunTiles(w, tile, blocks, sources, sinks);
   }
   for (; tile < end; ++tile) {
@@ -210,6 +212,26 @@ static bool GemvPackedI8(const PackedView& w, uint32_t begin, uint32_t end,
   return ok;
 }
 
+static bool GemmPackedI8(const PackedView& w, uint32_t begin, uint32_t end, const PackedBatch& x,
+                         uint8_t* operand, float* y) {
+  bool ok = true;
+  if (w.desc.codec == CodecId::kWindow && WhyNotVectorized(w) == nullptr) {
+    begin = GemmWindowI8(w, begin, end, x, operand, y, &ok);
+  } else {
+    begin = RunWholeBlocks(w, begin, end, GemmI8Sink(w, x, operand, y), &ok);
+  }
+  if (begin == end) return ok;
+  if (WhyNotVectorized(w) != nullptr) {
+    return reference::GemmPackedI8(w, begin, end, x, operand, y) && ok;
+  }
+  // A last tile that lacks rows: row by row of x, as the GEMV does it.
+  BatchRow row(w.desc);
+  for (size_t i = 0; i < x.m; ++i) {
+    ok &= GemvPackedI8(w, begin, end, row.Take(x, i), y + i * w.desc.rows);
+  }
+  return ok;
+}
+
 static bool DequantizePacked(const PackedView& w, uint32_t begin, uint32_t end, float* out,
                              size_t stride) {
   bool ok = true;
@@ -252,6 +274,7 @@ static bool DecodePacked(const PackedView& w, uint32_t begin, uint32_t end, int8
   return ok;
 }
 
-const PackedKernels kPackedKernels{GemvPackedF32, GemvPackedI8, DequantizePacked, DecodePacked};
+const PackedKernels kPackedKernels{GemvPackedF32, GemvPackedI8, GemmPackedI8, DequantizePacked,
+                                   DecodePacked};
 
 }  // namespace ecq::ECQ_TARGET

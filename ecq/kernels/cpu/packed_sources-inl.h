@@ -24,7 +24,7 @@ inline void WidenWords(const uint8_t* in, size_t words, size_t word_bytes, uint3
 template <typename Coder>
 class RansSource {
  public:
-  static constexpr size_t kTilesInFlight = 2;
+  static constexpr size_t kTilesAtOnce = kTilesInFlight;
 
   void BeginTile(const PackedView& w, uint32_t tile) {
     using State = typename Coder::State;
@@ -131,7 +131,7 @@ class RansSource {
 
 class RawSource {
  public:
-  static constexpr size_t kTilesInFlight = 2;
+  static constexpr size_t kTilesAtOnce = kTilesInFlight;
 
   void BeginTile(const PackedView& w, uint32_t tile) {
     next_ = w.TileBegin(tile);

@@ -9,6 +9,7 @@
 #include "ecq/base/bytes.h"
 #include "ecq/base/target_region.h"
 #include "ecq/kernels/activations.h"
+#include "ecq/kernels/batch_row.h"
 #include "ecq/kernels/cpu/intrinsics.h"
 #include "ecq/kernels/cpu/packed_targets.h"
 #include "ecq/kernels/cpu/padded_block.h"

@@ -94,7 +94,7 @@ struct Rans16Stream {
 template <uint32_t kLowBits>
 class Rans16Source {
  public:
-  static constexpr size_t kTilesInFlight = 4;
+  static constexpr size_t kTilesAtOnce = 4;
 
   void BeginTile(const PackedView& w, uint32_t tile) { stream_.Begin(w, tile); }
   void BeginBlock(uint32_t /*active*/) {}

@@ -195,7 +195,7 @@ struct DecodeWindowGroup {
 
 class WindowSource {
  public:
-  static constexpr size_t kTilesInFlight = 2;
+  static constexpr size_t kTilesAtOnce = kTilesInFlight;
 
   void BeginTile(const PackedView& w, uint32_t tile) {
     begin_ = next_ = w.TileBegin(tile);

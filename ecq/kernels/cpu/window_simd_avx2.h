@@ -96,6 +96,7 @@ inline void AddToBytes(ByteMask where, Bytes& v, Bytes step) {
 }
 
 inline Bytes LoadBytes(const uint8_t* p) { return LoadU32(p); }
+inline void StoreBytes(uint8_t* p, Bytes v) { StoreU32(p, v); }
 // Dword r is the one before p + 4 r; dword 0 is 0, and nothing before p is read.
 inline Bytes LoadBytesAboveFirst(const uint8_t* p) {
   return _mm256_maskload_epi32(reinterpret_cast<const int*>(p - sizeof(uint32_t)),
@@ -132,5 +133,9 @@ inline U32 DotWeights(U32 sum, Bytes weights, U32 x) { return Dot4(sum, weights,
 
 // Weights as two's complement numbers.
 inline U32 ToLevels(Bytes weights) { return weights; }
+inline Bytes FromLevels(U32 levels) { return levels; }
+
+// Vectors of rows of W whose sums with a panel of x fit the registers.
+inline constexpr size_t kBatchVecs = 2;
 
 }  // namespace ecq::avx2

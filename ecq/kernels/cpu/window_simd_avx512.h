@@ -62,6 +62,7 @@ inline void AddToBytes(ByteMask where, Bytes& v, Bytes step) {
 
 inline Bytes SetBytes(uint32_t value) { return _mm512_set1_epi8(static_cast<char>(value)); }
 inline Bytes LoadBytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+inline void StoreBytes(uint8_t* p, Bytes v) { StoreU32(p, v); }
 // The low (half 0) or high nibble of every byte.
 inline Bytes NibbleOf(Bytes v, uint32_t half) {
   return _mm512_and_si512(_mm512_srli_epi16(v, 4 * half), SetBytes(15));
@@ -97,5 +98,9 @@ inline U32 DotWeights(U32 sum, Bytes weights, U32 x) {
 
 // Weights as two's complement numbers.
 inline U32 ToLevels(Bytes weights) { return XorU32(weights, SetU32(0x80808080u)); }
+inline Bytes FromLevels(U32 levels) { return XorU32(levels, SetU32(0x80808080u)); }
+
+// Vectors of rows of W whose sums with a panel of x fit the registers.
+inline constexpr size_t kBatchVecs = 2;
 
 }  // namespace ecq::avx512

@@ -33,6 +33,38 @@ bool Gemv(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, Activatio
   return ok;
 }
 
+// Rows of x for which a tile is decoded once.
+constexpr size_t kBatchRows = 32;
+
+// Activations of column `col` for the rows [first, first + m) of x.
+void LoadActivations(const PackedView& w, uint32_t col, const PackedBatch& x, size_t first,
+                     size_t m, std::array<double, kBatchRows>& activations) {
+  const size_t i = w.desc.codec == CodecId::kWindow ? TupleIndex(col) : col;
+  for (size_t t = 0; t < m; ++t) {
+    activations[t] =
+        double{x.q_scales[PanelBlockIndex(w.desc.cols, first + t, col / kActivationBlock)]} *
+        x.q[PanelIndex(w.desc.cols, first + t, i)];
+  }
+}
+
+// The tile's columns of y (m, N), each sum as in Gemv().
+bool MultiplyTile(const PackedView& w, uint32_t tile, const PackedBatch& x, size_t first, size_t m,
+                  float* y) {
+  std::array<std::array<double, kBatchRows>, kMaxLanes> sums{};
+  std::array<double, kBatchRows> activations{};
+  return ReadTile(w, tile, [&](uint32_t row, uint32_t col, int32_t level) {
+    const uint32_t lane = row % w.desc.lanes;
+    if (lane == 0) LoadActivations(w, col, x, first, m, activations);
+    if (col == 0) sums[lane].fill(0);
+    const double weight = Dequantize(w, row, col, level);
+    for (size_t t = 0; t < m; ++t) sums[lane][t] += weight * activations[t];
+    if (col + 1 < w.desc.cols) return;
+    for (size_t t = 0; t < m; ++t) {
+      y[t * w.desc.rows + row] = static_cast<float>(sums[lane][t]);
+    }
+  });
+}
+
 template <typename Store>
 bool ForEachLevel(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, Store&& store) {
   bool ok = true;
@@ -44,7 +76,8 @@ bool ForEachLevel(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, S
 
 bool GemvPackedF32(const PackedView& w, uint32_t tile_begin, uint32_t tile_end,
                    const PackedActivations& x, float* y) {
-  return Gemv(w, tile_begin, tile_end, [&](uint32_t col) { return double{x.x[col]}; }, y);
+  return Gemv(
+      w, tile_begin, tile_end, [&](uint32_t col) { return double{x.x[col]}; }, y);
 }
 
 bool GemvPackedI8(const PackedView& w, uint32_t tile_begin, uint32_t tile_end,
@@ -53,6 +86,18 @@ bool GemvPackedI8(const PackedView& w, uint32_t tile_begin, uint32_t tile_end,
     return double{x.q_scales[col / kActivationBlock]} * x.q[col];
   };
   return Gemv(w, tile_begin, tile_end, activation, y);
+}
+
+bool GemmPackedI8(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, const PackedBatch& x,
+                  uint8_t* /*operand*/, float* y) {
+  bool ok = true;
+  for (size_t first = 0; first < x.m; first += kBatchRows) {
+    const size_t m = std::min(kBatchRows, x.m - first);
+    for (uint32_t tile = tile_begin; tile < tile_end; ++tile) {
+      ok &= MultiplyTile(w, tile, x, first, m, y + first * w.desc.rows);
+    }
+  }
+  return ok;
 }
 
 bool DequantizePacked(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, float* out,

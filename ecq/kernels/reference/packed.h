@@ -13,6 +13,8 @@ bool GemvPackedF32(const PackedView& w, uint32_t tile_begin, uint32_t tile_end,
                    const PackedActivations& x, float* y);
 bool GemvPackedI8(const PackedView& w, uint32_t tile_begin, uint32_t tile_end,
                   const PackedActivations& x, float* y);
+bool GemmPackedI8(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, const PackedBatch& x,
+                  uint8_t* operand, float* y);
 bool DequantizePacked(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, float* out,
                       size_t stride);
 bool DecodePacked(const PackedView& w, uint32_t tile_begin, uint32_t tile_end, int8_t* out,
