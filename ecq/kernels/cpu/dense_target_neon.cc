@@ -1,0 +1,15 @@
+// The NEON build of the dense kernels.
+#include <cstddef>
+
+#include "ecq/base/target_region.h"
+#include "ecq/kernels/cpu/dense_targets.h"
+#include "ecq/kernels/cpu/intrinsics.h"
+
+#if defined(__aarch64__)
+ECQ_TARGET_BEGIN_NEON
+#include "ecq/kernels/cpu/dense_simd_neon.h"
+#define ECQ_TARGET neon
+#include "ecq/kernels/cpu/dense_kernels-inl.h"
+#undef ECQ_TARGET
+ECQ_TARGET_END
+#endif
