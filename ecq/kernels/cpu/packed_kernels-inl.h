@@ -17,8 +17,6 @@
 
 namespace ecq::ECQ_TARGET {
 
-inline constexpr size_t kTilesInFlight = 2;
-
 // One block of kTiles tiles side by side, 32 columns at a time.
 template <size_t kTiles, typename Source, typename Sink>
 inline void RunBlock(const PackedView& w, Source (&sources)[kTiles], Sink (&sinks)[kTiles]) {
@@ -72,10 +70,12 @@ static uint32_t RunWholeBlocks(const PackedView& w, uint32_t begin, uint32_t end
   const uint32_t full_end = last_is_short ? end - 1 : end;
   const uint32_t blocks = w.desc.blocks_per_tile;
   uint32_t tile = begin;
-  for (; tile + kTilesInFlight <= full_end; tile += kTilesInFlight) {
-    Source sources[kTilesInFlight];
-    Sink sinks[kTilesInFlight] = {sink, sink};
-    *ok &= RunTiles(w, tile, blocks, sources, sinks);
+  if constexpr (kTilesInFlight == 2) {
+    for (; tile + 2 <= full_end; tile += 2) {
+      Source sources[2];
+      Sink sinks[2] = {sink, sink};
+      *ok &= RunTiles(w, tile, blocks, sources, sinks);
+    }
   }
   for (; tile < end; ++tile) {
     const uint32_t rows = TileRowEnd(w.desc, tile) - TileRowBegin(w.desc, tile);

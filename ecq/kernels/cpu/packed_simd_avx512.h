@@ -4,6 +4,8 @@
 
 namespace ecq::avx512 {
 
+inline constexpr size_t kTilesInFlight = 2;  // decoded side by side
+
 using U32 = __m512i;  // kLanes lanes of 32 bits, also where they hold signed numbers
 
 inline U32 SetU32(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }

@@ -4,6 +4,9 @@
 
 namespace ecq::neon {
 
+// The states and sums of one tile fill the registers; those of a second would live in memory.
+inline constexpr size_t kTilesInFlight = 1;
+
 struct U32 {  // kLanes lanes of 32 bits, also where they hold signed numbers
   uint32x4_t v[2];
 };
@@ -43,10 +46,8 @@ inline U32 ShiftRightBy(U32 v, uint32_t count) {
 inline uint32x4_t GatherFour(const uint32_t* table, uint32x4_t index) {
   const uint64_t low = vgetq_lane_u64(vreinterpretq_u64_u32(index), 0);
   const uint64_t high = vgetq_lane_u64(vreinterpretq_u64_u32(index), 1);
-  uint32x4_t values = vdupq_n_u32(table[static_cast<uint32_t>(low)]);
-  values = vld1q_lane_u32(table + (low >> 32), values, 1);
-  values = vld1q_lane_u32(table + static_cast<uint32_t>(high), values, 2);
-  return vld1q_lane_u32(table + (high >> 32), values, 3);
+  return uint32x4_t{table[static_cast<uint32_t>(low)], table[low >> 32],
+                    table[static_cast<uint32_t>(high)], table[high >> 32]};
 }
 inline U32 Gather(const uint32_t* table, U32 index) {
   return {{GatherFour(table, index.v[0]), GatherFour(table, index.v[1])}};
