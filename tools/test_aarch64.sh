@@ -3,7 +3,7 @@
 # Installs nothing: tools/setup.sh --aarch64 does.
 #
 #   tools/test_aarch64.sh         the kernels and what stands on them, up to the text of a model
-#   tools/test_aarch64.sh --all   every test (more than an hour on two cores)
+#   tools/test_aarch64.sh --all   every C++ test; the command as a whole is tested natively only
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for need in aarch64-linux-gnu-g++ qemu-aarch64-static build-aarch64-sysroot/usr/include; do

@@ -92,7 +92,7 @@ class RefusedInputTest(CliTest):
         self.assert_fails(1, ["'foo'", "rans", "raw"], *quantize, "--codec", "foo")
         self.assert_fails(1, ["'foo'", "f32", "i8"], "run", MODEL, "-p", "x", "--activations", "foo")
         self.assert_fails(1, ["'foo'", "full", "llama"], "eval", MODEL, "--text", MODEL, "--protocol", "foo")
-        self.assert_fails(1, ["foo", "scalar", "avx2", "avx512"], "run", MODEL, "-p", "x",
+        self.assert_fails(1, ["foo", "scalar", "avx2", "avx512", "neon"], "run", MODEL, "-p", "x",
                           env={**os.environ, "ECQ_TARGET": "foo"})
         for flags in (["--temp", "-1"], ["--temp", "nan"], ["--top-p", "2"]):
             self.assert_fails(1, [flags[1]], "run", MODEL, "-p", "x", *flags)
