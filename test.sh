@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Sets up a fresh Debian or Ubuntu machine, builds, and runs every test: first a release build, then the
-# same tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+# same tests under AddressSanitizer and UndefinedBehaviorSanitizer, then the kernels for AArch64 under qemu-user.
 #
-#   ./test.sh              everything (about 20 minutes on two cores from a clean checkout)
+#   ./test.sh              everything (about 25 minutes on two cores from a clean checkout)
 #   ./test.sh --fast       the release build only
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -21,4 +21,12 @@ if [ "${1:-}" != "--fast" ]; then
   cmake -S . -B build-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DECQ_SANITIZE=ON -DECQ_BENCH=OFF
   cmake --build build-sanitize -j "$jobs"
   ctest --test-dir build-sanitize --output-on-failure -j "$jobs"
+
+  if [ "$(uname -m)" = x86_64 ]; then
+    if tools/setup.sh --aarch64; then
+      tools/test_aarch64.sh
+    else
+      echo "##### SKIPPED: the AArch64 tools or libraries could not be installed; NEON kernels were NOT tested #####" >&2
+    fi
+  fi
 fi

@@ -256,7 +256,7 @@ std::string ManPage(const CLI::App& app, const std::string& version) {
       "standard "
       "error has one line that says why.\n.TP\n2\nThe command line is wrong.\n"
       ".SH ENVIRONMENT\n.TP\n\\fBECQ_TARGET\\fR\nInstruction set to use instead of the best that "
-      "the machine has: scalar, avx2 or avx512.\n";
+      "the machine has: scalar, avx2, avx512 or neon.\n";
   text += ".SH EXAMPLES\n" + ManExamples(root.examples);
   return text;
 }

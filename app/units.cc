@@ -81,7 +81,8 @@ std::string ShellCommand(std::string_view program, const std::vector<std::string
 std::string Printable(std::string_view text) {
   std::string printable(text);
   for (char& c : printable) {
-    if ((c >= 0 && c < ' ') || c == 0x7f) c = '?';
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < ' ' || byte == 0x7f) c = '?';
   }
   return printable;
 }

@@ -5,9 +5,9 @@
 
 namespace ecq {
 
-// Makes the target named by ECQ_TARGET ("scalar", "avx2", "avx512") the active one; unset or empty:
-// changes nothing. The only place where the library reads the environment; programs call it once,
-// first thing. Errors: kInvalidArgument for an unknown or unsupported name.
+// Makes the target named by ECQ_TARGET ("scalar", "avx2", "avx512", "neon") the active one; unset
+// or empty: changes nothing. The only place where the library reads the environment; programs call
+// it once, first thing. Errors: kInvalidArgument for an unknown or unsupported name.
 Status ApplyTargetOverride();
 
 }  // namespace ecq

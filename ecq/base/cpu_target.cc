@@ -3,6 +3,10 @@
 
 #include <fmt/format.h>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 #include <algorithm>
 #include <atomic>
 
@@ -13,7 +17,8 @@
 namespace ecq {
 namespace {
 
-constexpr std::array<std::string_view, kAllCpuTargets.size()> kNames{"scalar", "avx2", "avx512"};
+constexpr std::array<std::string_view, kAllCpuTargets.size()> kNames{"scalar", "avx2", "avx512",
+                                                                     "neon"};
 
 std::atomic<CpuTarget>& ActiveTarget() {
   static std::atomic<CpuTarget> active{BestCpuTarget()};
@@ -51,6 +56,13 @@ bool CpuTargetSupported(CpuTarget target) {
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
              __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("popcnt");
+#elif defined(__aarch64__) && defined(__APPLE__)
+    // Every Mac has it.
+    case CpuTarget::kNeon:
+      return true;
+#elif defined(__aarch64__) && defined(__linux__)
+    case CpuTarget::kNeon:
+      return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #endif
     default:
       return false;

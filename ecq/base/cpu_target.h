@@ -10,16 +10,17 @@
 
 namespace ecq {
 
-// In ascending rank. Values index per-target tables.
+// In ascending rank on each architecture. Values index per-target tables.
 enum class CpuTarget : uint8_t {
   kScalar,  // the reference code; runs everywhere
   kAvx2,    // AVX2, FMA and F16C
   kAvx512,  // AVX-512 F, BW, VL, VBMI and VNNI
+  kNeon,    // AArch64 with the dot product of ARMv8.2
 };
-inline constexpr std::array kAllCpuTargets{CpuTarget::kScalar, CpuTarget::kAvx2,
-                                           CpuTarget::kAvx512};
+inline constexpr std::array kAllCpuTargets{CpuTarget::kScalar, CpuTarget::kAvx2, CpuTarget::kAvx512,
+                                           CpuTarget::kNeon};
 
-std::string_view CpuTargetName(CpuTarget target);  // "scalar", "avx2", "avx512"
+std::string_view CpuTargetName(CpuTarget target);  // "scalar", "avx2", "avx512", "neon"
 std::optional<CpuTarget> CpuTargetFromName(std::string_view name);
 
 // Whether this machine and its operating system can run `target`.

@@ -18,6 +18,12 @@
 #define ECQ_TARGET_END ECQ_TARGET_PRAGMA(GCC pop_options)
 #endif
 
+// GCC inlines its intrinsics only where all of ARMv8.2 is allowed; Clang knows no arch= here.
+#if defined(__clang__)
+#define ECQ_TARGET_BEGIN_NEON ECQ_TARGET_BEGIN("dotprod")
+#else
+#define ECQ_TARGET_BEGIN_NEON ECQ_TARGET_BEGIN("arch=armv8.2-a+dotprod")
+#endif
 #define ECQ_TARGET_BEGIN_AVX2 ECQ_TARGET_BEGIN("avx2,fma,f16c")
 #define ECQ_TARGET_BEGIN_AVX512 \
   ECQ_TARGET_BEGIN(             \

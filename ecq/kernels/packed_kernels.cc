@@ -21,6 +21,9 @@ const PackedKernels& PackedKernelsFor(CpuTarget target) {
       return avx2::kPackedKernels;
     case CpuTarget::kAvx512:
       return avx512::kPackedKernels;
+#elif defined(__aarch64__)
+    case CpuTarget::kNeon:
+      return neon::kPackedKernels;
 #endif
     default:
       return kReference;

@@ -94,7 +94,7 @@ class RefusedInputTest(CliTest):
         for verb in (["run", MODEL, "-p", "x"], ["eval", MODEL, "--text", MODEL], ["bench", MODEL], ["chat", MODEL]):
             self.assert_fails(1, ["'foo'", "f16", "f32", "q8"], *verb, "--kv", "foo")
         self.assert_fails(1, ["'foo'", "full", "llama"], "eval", MODEL, "--text", MODEL, "--protocol", "foo")
-        self.assert_fails(1, ["foo", "scalar", "avx2", "avx512"], "run", MODEL, "-p", "x",
+        self.assert_fails(1, ["foo", "scalar", "avx2", "avx512", "neon"], "run", MODEL, "-p", "x",
                           env={**os.environ, "ECQ_TARGET": "foo"})
         for flags in (["--temp", "-1"], ["--temp", "nan"], ["--top-p", "2"]):
             self.assert_fails(1, [flags[1]], "run", MODEL, "-p", "x", *flags)

@@ -17,7 +17,7 @@ class QualityTest(CliTest):
         coded = self.quantize("m.ecq", "--bpw", "4.5")
         for model in (MODEL, coded):
             texts = {}
-            for target in ("scalar", "avx2", "avx512"):
+            for target in ("scalar", "avx2", "avx512", "neon"):
                 done = self.run_raw("run", model, "-p", PROMPT, "-n", "60", "--activations", "f32", "--kv", "f32",
                                     env={**os.environ, "ECQ_TARGET": target})
                 if done.returncode == 0:

@@ -20,6 +20,9 @@ const DenseKernels& DenseKernelsFor(CpuTarget target) {
       return avx2::kDenseKernels;
     case CpuTarget::kAvx512:
       return avx512::kDenseKernels;
+#elif defined(__aarch64__)
+    case CpuTarget::kNeon:
+      return neon::kDenseKernels;
 #endif
     default:
       return kReference;

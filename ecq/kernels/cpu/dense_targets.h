@@ -12,6 +12,10 @@ extern const DenseKernels kDenseKernels;
 namespace avx512 {
 extern const DenseKernels kDenseKernels;
 }
+#elif defined(__aarch64__)
+namespace neon {
+extern const DenseKernels kDenseKernels;
+}
 #endif
 
 }  // namespace ecq

@@ -1,4 +1,4 @@
-// <immintrin.h> without false warnings.
+// <immintrin.h> without false warnings, or <arm_neon.h>.
 #pragma once
 
 #if defined(__x86_64__)
@@ -11,4 +11,6 @@
 #endif
 #include <immintrin.h>
 #pragma GCC diagnostic pop
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif

@@ -10,4 +10,7 @@ extern const PackedKernels kPackedKernels;
 namespace avx512 {
 extern const PackedKernels kPackedKernels;
 }
+namespace neon {
+extern const PackedKernels kPackedKernels;
+}
 }  // namespace ecq
