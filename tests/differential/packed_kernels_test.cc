@@ -487,10 +487,10 @@ TEST(VectorTargetsTest, GiveTheseBitsOnEveryMachine) {
   const std::pair<Variant, uint64_t> expected[] = {
       {{CodecId::kRans, 12}, 0x15b7408833dc1b3au},
       {{CodecId::kRaw, 5}, 0x15b7408833dc1b3au},
-      {{CodecId::kWindow, 0, true}, 0x535faba04f612461u},
-      {{CodecId::kWindow, 2, true}, 0x730a5d19ad3e86f4u},
-      {{CodecId::kWindow, 4, true}, 0xe4c13df82c15223eu},
-      {{CodecId::kWindow, 8, true}, 0x731899592971eb4bu},
+      {{CodecId::kWindow, 8, true}, 0x535faba04f612461u},
+      {{CodecId::kWindow, 10, true}, 0x730a5d19ad3e86f4u},
+      {{CodecId::kWindow, 12, true}, 0xe4c13df82c15223eu},
+      {{CodecId::kWindow, 16, true}, 0x731899592971eb4bu},
   };
   for (const auto& [variant, hash] : expected) {
     Rng rng(77);
