@@ -19,7 +19,7 @@ constexpr double kFixBits = 8.0 * sizeof(Fix);
 
 // rANS with 32-bit states has to save this share of the bytes to be chosen over states of 16 bits,
 // which decode several times as fast.
-constexpr double kSlowCodecHandicap = 1.01;
+constexpr double kSlowCodecHandicap = 1.02;
 
 // Levels that are cheaper to list one by one than to keep in the table. Keeping a level takes one
 // of 2^prob_bits slots away from all others, total * log2(M / (M - 1)) bits, and prob_bits for each
