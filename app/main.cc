@@ -70,7 +70,7 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
                 "ecq, or a fixed-width grid to compare with: tensor-minmax4, tensor-absmax4, row4, "
                 "q4_0, mlx4-g64, mlx3-g64");
   c->add_option("--codec", args.codec,
-                "auto (rans16 mostly), rans (smallest, slow), rans16, raw or "
+                "auto (smallest), rans, rans16 (three times as fast, 1 % larger), raw or "
                 "window (fastest; 1 to 4 bits)");
   c->add_option(
        "--window", args.window,

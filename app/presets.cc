@@ -14,7 +14,7 @@ constexpr std::array<Preset, 5> kPresets{{
      "the quality of 4-bit groups (Q4_0, MLX) in 80 % of their bytes;\n"
      "KL 0.412 on SmolLM2-135M (Q4_0: 0.415), 0.106 on Qwen2.5-Coder-0.5B (Q4_0: 0.143)"},
     {"fast", 4.0, "window",
-     "generates three times as fast as rANS, from fewer bytes than Q4_0 and better than it;\n"
+     "generates ten times as fast as rANS, from fewer bytes than Q4_0 and better than it;\n"
      "KL 0.277 and 0.078"},
     {"medium", 4.0, "auto", "89 % of the bytes of Q4_0 and better than it; KL 0.272 and 0.060"},
     {"balanced", 4.5, "auto",

@@ -28,12 +28,12 @@ double Histogram::EntropyBits() const {
 std::span<const Codec> AllCodecs() {
   constexpr uint32_t kAnyLevels = Histogram::kNumLevels;
   static constexpr Codec kCodecs[] = {
-      {CodecId::kRaw, "raw", kRansMaxProbBits, kAnyLevels, 0, PlanRaw, RawTileOverheadBytes,
+      {CodecId::kRaw, "raw", true, kRansMaxProbBits, kAnyLevels, 0, PlanRaw, RawTileOverheadBytes,
        MakeRawEncoder},
-      {CodecId::kRans, "rans", kRansMaxProbBits, kAnyLevels, 0, PlanRans, RansTileOverheadBytes,
-       MakeRansEncoder},
-      {CodecId::kWindow, "window", 0, 0, 0, nullptr, nullptr, nullptr},
-      {CodecId::kRans16, "rans16", kRans16ProbBits, kRans16MaxSymbols, kRans16MaxLowBits,
+      {CodecId::kRans, "rans", true, kRansMaxProbBits, kAnyLevels, 0, PlanRans,
+       RansTileOverheadBytes, MakeRansEncoder},
+      {CodecId::kWindow, "window", false, 0, 0, 0, nullptr, nullptr, nullptr},
+      {CodecId::kRans16, "rans16", false, kRans16ProbBits, kRans16MaxSymbols, kRans16MaxLowBits,
        PlanRans16, Rans16TileOverheadBytes, MakeRans16Encoder},
   };
   return kCodecs;

@@ -67,6 +67,7 @@ class TileEncoder {
 struct Codec {
   CodecId id;
   std::string_view name;   // as in the file and on the command line
+  bool chosen_unasked;     // where it is the smallest; rans16 trades size for speed
   uint32_t max_prob_bits;  // of its tables, and the price of a rare level where it has none
   uint32_t max_levels;     // that may occur in a column span, without their low bits
   uint32_t max_low_bits;   // raw bits that may be split off every level

@@ -17,10 +17,6 @@ namespace {
 
 constexpr double kFixBits = 8.0 * sizeof(Fix);
 
-// rANS with 32-bit states has to save this share of the bytes to be chosen over states of 16 bits,
-// which decode several times as fast.
-constexpr double kSlowCodecHandicap = 1.02;
-
 // Levels that are cheaper to list one by one than to keep in the table. Keeping a level takes one
 // of 2^prob_bits slots away from all others, total * log2(M / (M - 1)) bits, and prob_bits for each
 // occurrence; listing it takes a Fix and the code of the stand-in. Where prob_bits are the same, so
@@ -133,17 +129,12 @@ std::optional<Choice> PlanWith(const Codec& codec, uint32_t low_bits,
 Result<Choice> ChooseCodec(std::span<const Histogram> histograms, uint32_t rows, uint32_t cols,
                            const PackOptions& options) {
   std::optional<Choice> best;
-  double best_price = 0;
   for (const Codec& codec : AllCodecs()) {
-    if (codec.plan == nullptr || (options.codec && *options.codec != codec.id)) continue;
+    const bool wanted = options.codec ? *options.codec == codec.id : codec.chosen_unasked;
+    if (codec.plan == nullptr || !wanted) continue;
     for (uint32_t low_bits = 0; low_bits <= codec.max_low_bits; ++low_bits) {
       auto choice = PlanWith(codec, low_bits, histograms, rows, cols, options.max_prob_bits);
-      if (!choice) continue;
-      const double price = static_cast<double>(choice->bytes) *
-                           (codec.id == CodecId::kRans ? kSlowCodecHandicap : 1.0);
-      if (best && price >= best_price) continue;
-      best = std::move(choice);
-      best_price = price;
+      if (choice && (!best || choice->bytes < best->bytes)) best = std::move(choice);
     }
   }
   if (!best) return Error{ErrorCode::kUnsupportedCodec, "no codec can hold these levels"};

@@ -10,8 +10,7 @@
 namespace ecq {
 
 struct PackOptions {
-  // Nothing: window if there are window codes, else the smallest estimate, ties to the simpler one;
-  // rans, which is slow, only if it saves more than 2 % against the others.
+  // Nothing: window if there are window codes, else the smallest estimate, ties to the simpler one.
   std::optional<CodecId> codec;
   // Upper limit of the rANS precision. Up to 12 the fast kernels apply.
   uint32_t max_prob_bits = kRansMaxFusedProbBits;

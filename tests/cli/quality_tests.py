@@ -107,5 +107,5 @@ class QualityTest(CliTest):
             self.assertIn("config.json", {f["name"] for f in description["files"]})
             self.assertIn("embed_tokens", self.ecq("inspect", file))
         self.assertEqual(len(description["matrices"]), 36)
-        self.assertTrue(all(m["codec"] in ("rans", "rans16", "raw") for m in description["matrices"]))
+        self.assertTrue(all(m["codec"] in ("rans", "raw") for m in description["matrices"]))
         self.assertEqual(len(description["source"]["files"][0]["sha256"]), 64)

@@ -102,7 +102,7 @@ class GridAndCodecTest(CliTest):
                 self.assertEqual(*texts)
             auto = self.quantize(grid + ".auto", "--grid", grid)
             sizes = [sum(len(data) for _, _, data in payloads(f).values()) for f in (auto, coded, raw)]
-            self.assertLessEqual(sizes[0], min(sizes[1:]) * 1.025)
+            self.assertLessEqual(sizes[0], min(sizes[1:]) * 1.005)
 
     def codecs(self, path):
         return {m["codec"] for m in self.ecq_json("inspect", path)["matrices"]}
