@@ -77,7 +77,7 @@ class RotationTest : public OnCpuTarget {
     ForcedCoding coding;
     coding.codec = CodecId::kWindow;
     coding.has_memory = true;
-    RandomWindowCoding(rng_, 2, source, coding);
+    RandomWindowCoding(rng_, 10, source, coding);
     PackedTensor packed = ForcePack(source, coding);
     return {name, std::move(source), std::move(packed)};
   }
