@@ -2,7 +2,7 @@
 # Sets up a fresh Debian or Ubuntu machine, builds, and runs every test: first a release build, then the
 # same tests under AddressSanitizer and UndefinedBehaviorSanitizer, then the kernels for AArch64 under qemu-user.
 #
-#   ./test.sh              everything (about 25 minutes on two cores from a clean checkout)
+#   ./test.sh              everything (about 35 minutes on two cores from a clean checkout)
 #   ./test.sh --fast       the release build only
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -20,7 +20,8 @@ ctest --test-dir build --output-on-failure -j "$jobs"
 if [ "${1:-}" != "--fast" ]; then
   cmake -S . -B build-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DECQ_SANITIZE=ON -DECQ_BENCH=OFF
   cmake --build build-sanitize -j "$jobs"
-  ctest --test-dir build-sanitize --output-on-failure -j "$jobs"
+  # Without widths and precisions between those that differ in kind, which the release build has run.
+  ctest --test-dir build-sanitize --output-on-failure -j "$jobs" -E 'rans_m(9|10|11|13|14)_|raw_b[25678]_'
 
   if [ "$(uname -m)" = x86_64 ]; then
     if tools/setup.sh --aarch64; then
