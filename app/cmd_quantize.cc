@@ -11,6 +11,7 @@
 #include "app/conversion_log.h"
 #include "app/json_text.h"
 #include "app/model_card.h"
+#include "app/model_moments.h"
 #include "app/opened_model.h"
 #include "app/presets.h"
 #include "app/progress.h"
@@ -44,6 +45,17 @@ Result<EcqFileInfo> DescribeSource(const OpenedModel& model) {
   return info;
 }
 
+// The hashes of all files that the weights come from.
+std::string IdentityOf(const EcqFileInfo& info) {
+  std::string text;
+  for (const auto& file : info.source_files) text += file.sha256 + '\n';
+  return text;
+}
+
+CalibrationSource CalibrationSourceOf(const QuantizeArgs& args) {
+  return {args.calibrate, args.calibration_tokens, args.calibration_cache};
+}
+
 Error ExistsError(const std::string& output) {
   return {ErrorCode::kAlreadyExists, output + ": exists already; use --force to replace it"};
 }
@@ -57,21 +69,21 @@ struct Outcome {
 
 class Quantization {
  public:
-  // `log` is null for a dry run.
+  // `log` is null for a dry run, `moments` where no mode needs them.
   Quantization(const QuantizeArgs& args, const OpenedModel& model, QuantizeOptions options,
-               ConversionLog* log)
+               ConversionLog* log, MomentsProvider* moments, ThreadPool& pool)
       : args_(args),
         model_(model),
         guard_(
             args.source, model.source().weight_paths(),
             log ? "put it back; the same command with --resume goes on from here" : "put it back"),
         log_(log),
+        moments_(moments),
         options_(std::move(options)),
-        pool_(args.threads > 0 ? args.threads : DefaultThreadCount()) {}
+        pool_(pool) {}
 
-  Result<Outcome> Run() {
+  Result<Outcome> Run(const EcqFileInfo& info) {
     const auto start = std::chrono::steady_clock::now();
-    ECQ_TRY(const EcqFileInfo info, DescribeSource(model_));
     if (log_) {
       ECQ_TRY(const std::string fingerprint,
               ConversionFingerprint(info, model_.source(), options_, args_.size_bytes));
@@ -105,7 +117,7 @@ class Quantization {
                                 [&](uint64_t done, uint64_t all, const std::string& name) {
                                   progress.Update(done, all, name);
                                 },
-                                log_));
+                                {log_, moments_}));
     ECQ_TRY(outcome.file_bytes, writer.Seal());
     if (args_.dry_run || !MeetsSize(outcome.file_bytes)) return outcome;
     ECQ_RETURN_IF_ERROR(guard_.Check());
@@ -192,10 +204,11 @@ class Quantization {
   const QuantizeArgs& args_;
   const OpenedModel& model_;
   const SourceGuard guard_;
-  ConversionLog* const log_;  // or null
+  ConversionLog* const log_;        // or null
+  MomentsProvider* const moments_;  // or null
   bool may_be_done_ = false;  // there is an output that this run may not replace
   QuantizeOptions options_;
-  ThreadPool pool_;
+  ThreadPool& pool_;
 };
 
 void PrintTable(const QuantizeArgs& args, const OpenedModel& model, const Outcome& outcome) {
@@ -265,6 +278,11 @@ Result<QuantizeOptions> ReadOptions(const QuantizeArgs& args) {
   if (args.bpw) options.bpw = *args.bpw;
   options.bpw_must_be_met = !args.size_bytes && (args.bpw || preset != nullptr);
   options.window_memory = args.window == 12;
+  if (!args.mode.empty()) {
+    ECQ_TRY(options.mode, ParseQuantizeMode(args.mode));
+  } else if (!args.calibrate.empty()) {
+    options.mode = QuantizeMode::kZsic;
+  }
   const std::string_view codec =
       preset != nullptr && args.codec == "auto" ? preset->codec : args.codec;
   if (codec != "auto") {
@@ -304,8 +322,16 @@ Status RunQuantize(const QuantizeArgs& args) {
   if (!args.tensor_rules.empty()) {
     ECQ_TRY(options.rules, AssignTensorRules(args.tensor_rules, model.source().tensors()));
   }
-  ECQ_TRY(const Outcome outcome,
-          Quantization(args, model, std::move(options), log ? &*log : nullptr).Run());
+  ECQ_TRY(const EcqFileInfo info, DescribeSource(model));
+  ThreadPool pool(args.threads > 0 ? args.threads : DefaultThreadCount());
+  std::unique_ptr<ModelMoments> moments;
+  if (options.mode != QuantizeMode::kDataFree) {
+    ECQ_TRY(moments, ModelMoments::Create(model, IdentityOf(info), CalibrationSourceOf(args), pool));
+    options.calibration = moments->Fingerprint();
+  }
+  ECQ_TRY(const Outcome outcome, Quantization(args, model, std::move(options),
+                                              log ? &*log : nullptr, moments.get(), pool)
+                                     .Run(info));
   if (!args.card.empty()) ECQ_RETURN_IF_ERROR(WriteCardOf(args, model, outcome));
   if (args.json) {
     PrintJson(args, outcome);

@@ -147,7 +147,8 @@ Result<std::string> ConversionFingerprint(const EcqFileInfo& info, const ModelSo
                                           std::optional<uint64_t> size_bytes) {
   // Named one by one, so that a new option does not compile until it is in the text.
   // bpw_must_be_met is not: it changes no byte.
-  const auto& [grid, bpw, bpw_must_be_met, embedding_bpw, pack, window_memory, rules] = options;
+  const auto& [grid, bpw, bpw_must_be_met, embedding_bpw, pack, window_memory, mode, calibration,
+               rules] = options;
   const auto& [codec, max_prob_bits] = pack;
   ECQ_TRY(const std::string source_text, SourceText(info));
   std::string text = fmt::format("producer {}\nsource {}\nmodel {}\ngrid {}\n", info.producer,
@@ -157,6 +158,7 @@ Result<std::string> ConversionFingerprint(const EcqFileInfo& info, const ModelSo
                       embedding_bpw ? fmt::format("{}", *embedding_bpw) : "by default");
   text += fmt::format("codec {}\nprob-bits {}\nwindow {}\n", codec ? GetCodec(*codec).name : "auto",
                       max_prob_bits, window_memory ? 12 : 8);
+  text += fmt::format("mode {}\ncalibration {}\n", QuantizeModeName(mode), calibration);
   for (size_t i = 0; i < rules.size(); ++i) {
     const auto& [keep, rule_bpw, rule_grid, rule_codec] = rules[i];
     if (rules[i] == MatrixRule()) continue;

@@ -77,6 +77,18 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
        "codec window: 12 bits, or 8, which is quicker to decode and needs about 0.1 bit per "
        "weight more")
       ->check(CLI::IsMember({8, 12}));
+  c->add_option("--mode", args.mode,
+                "what to know of the inputs of a matrix: data-free (nothing; default), diagonal "
+                "(their sizes) or zsic (their correlations; best, takes minutes)")
+      ->check(CLI::IsMember({"data-free", "diagonal", "zsic"}));
+  c->add_option("--calibrate", args.calibrate,
+                "a text, or a directory of *.txt, to learn that from (default: mixed prose, drama, "
+                "stories and code that ship with ecq); by itself it means --mode zsic");
+  c->add_option("--calibration-tokens", args.calibration_tokens,
+                "tokens of that text (default 131072)")
+      ->check(CountValidator());
+  c->add_option("--calibration-cache", args.calibration_cache,
+                "a directory that keeps what was learnt, for another rate or --resume");
   c->add_option("--card", args.card, "also write a model card to this file, such as README.md");
   c->add_flag("--dry-run", args.dry_run, "report the exact size, write nothing");
   c->add_flag("--force", args.force, "replace an existing file; give up what OUT.part holds");
@@ -89,6 +101,7 @@ CLI::App* AddQuantize(CLI::App& app, ecq::QuantizeArgs& args) {
       "  ecq quantize models/smollm2-135m.gguf -o smollm2.ecq --bpw 4\n"
       "  ecq quantize Qwen2.5-0.5B/ -o qwen.ecq --size 300MB\n"
       "  ecq quantize Qwen2.5-0.5B/ -o qwen.ecq --size 300MB --resume\n"
+      "  ecq quantize model.gguf -o model.ecq --bpw 3.2 --mode zsic --calibration-cache moments\n"
       "  ecq quantize model.gguf -o model.ecq --preset small --card README.md\n"
       "  ecq quantize model.gguf -o model.ecq --tensor 'down_proj=bpw:5' --tensor "
       "'layers\\.0\\.=keep'\n"
@@ -397,6 +410,9 @@ struct CommandLine {
         return "grid " + quantize.grid +
                " has a fixed width: --bpw, --size, --embedding-bpw and --preset go with --grid ecq";
       }
+    }
+    if (*quantize_command && quantize.mode == "data-free" && !quantize.calibrate.empty()) {
+      return "--mode data-free takes no --calibrate";
     }
     if (*chat_command && chat.show_template && !chat.prompt) return "--show-template needs -p";
     if (*eval_command && eval.text.empty() && eval.tokens.empty()) {

@@ -3,22 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
-#include <cmath>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <utility>
 
+#include "app/matrix_recipe.h"
 #include "app/opened_model.h"
 #include "app/rate_control.h"
-#include "ecq/backend/packed_matrix.h"
 #include "ecq/base/aligned_buffer.h"
 #include "ecq/base/half.h"
 #include "ecq/codec/codec.h"
 #include "ecq/quant/baseline_grids.h"
-#include "ecq/quant/uniform_quantizer.h"
-#include "ecq/quant/window_quantizer.h"
 
 namespace ecq {
 namespace {
@@ -26,110 +23,6 @@ namespace {
 Error InTensor(const std::string& name, Error error) {
   error.message = name + ": " + error.message;
   return error;
-}
-
-double RelativeError(WeightView weights, const QuantizedTensor& quantized, ThreadPool& pool) {
-  std::vector<std::pair<double, double>> sums(weights.rows);
-  pool.Run(weights.rows, [&](size_t row, size_t) {
-    std::vector<float> dequantized(weights.cols);
-    quantized.DequantizeRow(static_cast<uint32_t>(row), dequantized.data());
-    const float* const w = weights.Row(static_cast<uint32_t>(row));
-    for (uint32_t c = 0; c < weights.cols; ++c) {
-      const double difference = double{w[c]} - dequantized[c];
-      sums[row].first += difference * difference;
-      sums[row].second += double{w[c]} * w[c];
-    }
-  });
-  double error = 0;
-  double energy = 0;
-  for (const auto& [row_error, row_energy] : sums) {
-    error += row_error;
-    energy += row_energy;
-  }
-  return energy > 0 ? std::sqrt(error / energy) : 0;
-}
-
-// Decodes the codestreams again and compares with what went in.
-Status CheckLossless(const PackedTensor& packed, const QuantizedTensor& quantized,
-                     ThreadPool& pool) {
-  const PackedMatrix matrix(packed);
-  const PackedDesc& desc = packed.desc;
-  std::atomic<bool> same{true};
-  pool.Run(desc.num_tiles, [&](size_t task, size_t) {
-    const uint32_t tile = static_cast<uint32_t>(task);
-    const uint32_t begin = TileRowBegin(desc, tile);
-    const uint32_t end = TileRowEnd(desc, tile);
-    const size_t size = size_t{end - begin} * desc.cols;
-    std::vector<int32_t> expected(quantized.levels.begin() + size_t{begin} * desc.cols,
-                                  quantized.levels.begin() + size_t{begin} * desc.cols + size);
-    const auto [first, last] = FixesOfRows(quantized.fixes, begin, end);
-    for (const Fix* fix = first; fix != last; ++fix) {
-      expected[size_t{fix->row - begin} * desc.cols + fix->col] += fix->delta;
-    }
-    std::vector<int32_t> decoded(size);
-    if (!matrix.DecodeIntegers(begin, end, decoded.data()).ok() || decoded != expected) {
-      same.store(false);
-    }
-  });
-  if (same.load()) return OkStatus();
-  return Error{ErrorCode::kInternal,
-               "the coded integers do not decode to the same ones; please report this"};
-}
-
-Result<QuantizedTensor> QuantizeToRate(WeightView weights, double bpw, const PackOptions& options,
-                                       ThreadPool& pool) {
-  ECQ_TRY(const UniformQuantizer quantizer, UniformQuantizer::Create(weights, pool));
-  const auto estimate = [&](const LevelCounts& counts) {
-    Histogram histogram;
-    histogram.counts = counts;
-    return static_cast<double>(EstimatePackedBytes(histogram, weights.rows, weights.cols,
-                                                   quantizer.scale_bytes(), options));
-  };
-  const double target_bytes = bpw / 8 * static_cast<double>(weights.size());
-  const double step = FindRelativeStep(quantizer, weights.size(), target_bytes, estimate, pool);
-  return quantizer.Quantize(step, pool);
-}
-
-// How one matrix is made.
-struct Recipe {
-  bool keep = false;
-  std::string grid;
-  PackOptions pack;
-  bool window_memory = true;
-  std::optional<double> bpw;  // grid "ecq": a rate of its own
-
-  // Whether its bytes do not depend on a rate.
-  bool fixed() const { return keep || grid != "ecq"; }
-};
-
-Result<Recipe> RecipeOf(const QuantizeOptions& options, const MatrixRule& rule) {
-  Recipe recipe{rule.keep, options.grid, options.pack, options.window_memory, rule.bpw};
-  if (rule.bpw) recipe.grid = "ecq";
-  if (!rule.grid.empty()) recipe.grid = rule.grid;
-  if (rule.codec == "auto") recipe.pack.codec.reset();
-  if (!rule.codec.empty() && rule.codec != "auto") {
-    ECQ_TRY(recipe.pack.codec, CodecFromName(rule.codec));
-  }
-  if (options.grid != "ecq" && !recipe.fixed() && !recipe.bpw) {
-    return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("its rule says grid:ecq, but beside --grid {} there is no rate to "
-                             "share; add bpw:RATE to the rule",
-                             options.grid)};
-  }
-  return recipe;
-}
-
-Result<QuantizedTensor> QuantizeMatrix(WeightView weights, const Recipe& recipe, double bpw,
-                                       ThreadPool& pool) {
-  if (recipe.pack.codec == CodecId::kWindow) {
-    if (recipe.grid != "ecq") {
-      return Error{ErrorCode::kInvalidArgument,
-                   "codec window has a grid of its own; leave out --grid"};
-    }
-    return QuantizeWindow(weights, {bpw, recipe.window_memory}, pool);
-  }
-  if (recipe.grid == "ecq") return QuantizeToRate(weights, bpw, recipe.pack, pool);
-  return FindBaselineGrid(recipe.grid)->quantize(weights, pool);
 }
 
 // The narrowest of BF16, F16 and F32 that holds all values exactly.
@@ -159,8 +52,16 @@ std::vector<uint8_t> StoreAs(DType type, std::span<const float> values) {
 class Converter {
  public:
   Converter(const ModelSource& source, const QuantizeOptions& options, ThreadPool& pool,
-            EcqWriter& writer, ConversionLog* log)
-      : source_(source), options_(options), pool_(pool), writer_(writer), log_(log) {}
+            EcqWriter& writer, const ConversionAids& aids)
+      : source_(source), options_(options), pool_(pool), writer_(writer), aids_(aids) {
+    order_.resize(source.tensors().size());
+    std::iota(order_.begin(), order_.end(), size_t{0});
+    if (aids.moments == nullptr) return;
+    std::stable_sort(order_.begin(), order_.end(), [&](size_t a, size_t b) {
+      return aids.moments->StageOf(source.tensors()[a].name) <
+             aids.moments->StageOf(source.tensors()[b].name);
+    });
+  }
 
   Result<QuantizeReport> Run(const QuantizeProgress& progress) {
     ECQ_RETURN_IF_ERROR(Plan());
@@ -169,7 +70,7 @@ class Converter {
       if (IsWeightMatrix(tensor)) all_weights += tensor.shape[0] * tensor.shape[1];
     }
     uint64_t done = 0;
-    for (size_t i = 0; i < source_.tensors().size(); ++i) {
+    for (const size_t i : order_) {
       const SourceTensor& tensor = source_.tensors()[i];
       const Status status = IsWeightMatrix(tensor) ? ConvertMatrix(i) : CopyPlain(i);
       if (!status.ok()) return InTensor(tensor.name, status.error());
@@ -188,10 +89,10 @@ class Converter {
   // Settles how each matrix is made, and what rates there are to share.
   Status Plan() {
     std::vector<BudgetedMatrix> budgeted;
-    for (size_t i = 0; i < source_.tensors().size(); ++i) {
+    for (const size_t i : order_) {
       const SourceTensor& tensor = source_.tensors()[i];
       if (!IsWeightMatrix(tensor)) continue;
-      Result<Recipe> recipe =
+      Result<MatrixRecipe> recipe =
           RecipeOf(options_, options_.rules.empty() ? MatrixRule() : options_.rules[i]);
       if (!recipe.ok()) return InTensor(tensor.name, std::move(recipe).error());
       const double weights = static_cast<double>(tensor.shape[0] * tensor.shape[1]);
@@ -212,13 +113,11 @@ class Converter {
   }
 
   // What a matrix takes that has no rate.
-  Result<uint64_t> MeasureFixed(size_t index, const Recipe& recipe) const {
+  Result<uint64_t> MeasureFixed(size_t index, const MatrixRecipe& recipe) const {
     ECQ_TRY(const AlignedBuffer<float> values, ReadMatrix(index));
     if (recipe.keep) return values.size() * DTypeBytes(NarrowestExactType(values.span()));
-    ECQ_TRY(const QuantizedTensor quantized,
-            QuantizeMatrix(ViewOf(index, values), recipe, 0, pool_));
-    ECQ_TRY(const PackedTensor packed, Pack(quantized, recipe.pack, pool_));
-    return packed.total_bytes();
+    ECQ_TRY(const MadeMatrix made, MakeMatrix(ViewOf(index, values), recipe, 0, nullptr, pool_));
+    return made.packed.total_bytes();
   }
 
   Result<AlignedBuffer<float>> ReadMatrix(size_t index) const {
@@ -240,9 +139,9 @@ class Converter {
   Status ConvertMatrix(size_t index) {
     const SourceTensor& tensor = source_.tensors()[index];
     const size_t matrix = report_.matrices.size();
-    const Recipe& recipe = recipes_[matrix];
+    const MatrixRecipe& recipe = recipes_[matrix];
     if (recipe.keep) return KeepMatrix(index);
-    if (auto done = log_ ? log_->Next(tensor) : std::nullopt) {
+    if (auto done = aids_.log ? aids_.log->Next(tensor) : std::nullopt) {
       return AddMatrix(index, done->packed, done->relative_error, done->stored);
     }
     ECQ_TRY(const AlignedBuffer<float> values, ReadMatrix(index));
@@ -254,13 +153,14 @@ class Converter {
                                "needed; raise --bpw or --size, or lower --embedding-bpw",
                                bpw, RateControl::kMinRate)};
     }
-    ECQ_TRY(const QuantizedTensor quantized, QuantizeMatrix(weights, recipe, bpw, pool_));
-    ECQ_TRY(const PackedTensor packed, Pack(quantized, recipe.pack, pool_));
-    ECQ_RETURN_IF_ERROR(CheckLossless(packed, quantized, pool_));
-    const double error = RelativeError(weights, quantized, pool_);
-    if (!log_) return AddMatrix(index, packed, error, {});
-    ECQ_TRY(const auto logged, log_->Append(tensor.name, packed, error));
-    return AddMatrix(index, logged.packed, error, logged.stored);
+    const InputMoments* moments = nullptr;
+    if (aids_.moments != nullptr && !recipe.fixed()) {
+      ECQ_TRY(moments, aids_.moments->MomentsOf(tensor.name));
+    }
+    ECQ_TRY(const MadeMatrix made, MakeMatrix(weights, recipe, bpw, moments, pool_));
+    if (!aids_.log) return AddMatrix(index, made.packed, made.relative_error, {});
+    ECQ_TRY(const auto logged, aids_.log->Append(tensor.name, made.packed, made.relative_error));
+    return AddMatrix(index, logged.packed, made.relative_error, logged.stored);
   }
 
   // The log has none of these: they are quick.
@@ -300,10 +200,11 @@ class Converter {
   const QuantizeOptions& options_;
   ThreadPool& pool_;
   EcqWriter& writer_;
-  ConversionLog* const log_;          // or null
-  std::vector<Recipe> recipes_;       // of the matrices, in their order
-  std::optional<RateControl> rates_;  // grid "ecq" only
-  FileCost cost_;                     // of the matrices so far
+  const ConversionAids aids_;
+  std::vector<size_t> order_;          // in which tensors are converted
+  std::vector<MatrixRecipe> recipes_;  // of the matrices, in that order
+  std::optional<RateControl> rates_;   // grid "ecq" only
+  FileCost cost_;                      // of the matrices so far
   QuantizeReport report_;
 };
 
@@ -325,6 +226,26 @@ double QuantizeReport::bits_per_weight() const {
   return 8.0 * static_cast<double>(matrix_bytes()) / static_cast<double>(num_weights());
 }
 
+Result<QuantizeMode> ParseQuantizeMode(std::string_view name) {
+  for (const QuantizeMode mode :
+       {QuantizeMode::kDataFree, QuantizeMode::kDiagonal, QuantizeMode::kZsic}) {
+    if (name == QuantizeModeName(mode)) return mode;
+  }
+  return Error{ErrorCode::kInvalidArgument, "mode '" + std::string(name) +
+                                                "': expected data-free, diagonal or zsic"};
+}
+
+std::string_view QuantizeModeName(QuantizeMode mode) {
+  switch (mode) {
+    case QuantizeMode::kDiagonal:
+      return "diagonal";
+    case QuantizeMode::kZsic:
+      return "zsic";
+    default:
+      return "data-free";
+  }
+}
+
 Status CheckGrid(std::string_view grid) {
   if (grid == "ecq" || FindBaselineGrid(grid) != nullptr) return OkStatus();
   std::string known = "ecq";
@@ -335,9 +256,10 @@ Status CheckGrid(std::string_view grid) {
 
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
                                      ThreadPool& pool, EcqWriter& writer,
-                                     const QuantizeProgress& progress, ConversionLog* log) {
+                                     const QuantizeProgress& progress,
+                                     const ConversionAids& aids) {
   ECQ_RETURN_IF_ERROR(CheckGrid(options.grid));
-  return Converter(source, options, pool, writer, log).Run(progress);
+  return Converter(source, options, pool, writer, aids).Run(progress);
 }
 
 }  // namespace ecq

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/conversion_log.h"
+#include "app/moments_provider.h"
 #include "app/tensor_rules.h"
 #include "ecq/base/result.h"
 #include "ecq/base/thread_pool.h"
@@ -18,6 +19,16 @@
 
 namespace ecq {
 
+// What the quantizer of grid "ecq" knows of the inputs of a matrix.
+enum class QuantizeMode : uint8_t {
+  kDataFree,
+  kDiagonal,  // how large each input is
+  kZsic,      // how the inputs are correlated
+};
+// "data-free", "diagonal" or "zsic". Errors: kInvalidArgument.
+Result<QuantizeMode> ParseQuantizeMode(std::string_view name);
+std::string_view QuantizeModeName(QuantizeMode mode);
+
 struct QuantizeOptions {
   std::string grid = "ecq";             // "ecq" or a baseline grid
   double bpw = 4.5;                     // total bits per weight over all matrices (grid ecq)
@@ -25,6 +36,8 @@ struct QuantizeOptions {
   std::optional<double> embedding_bpw;  // nothing: as the others, at most 6
   PackOptions pack;
   bool window_memory = true;      // codec window: 12 bits of window rather than 8
+  QuantizeMode mode = QuantizeMode::kDataFree;
+  std::string calibration;        // names the calibration text and the tokens taken from it
   std::vector<MatrixRule> rules;  // one for each tensor of the source, or none
 };
 
@@ -57,15 +70,20 @@ Status CheckGrid(std::string_view grid);
 // Quantizes and codes every matrix of `source`, checks that the coded integers decode to the same
 // ones, and hands all tensors and side files to `writer`, which is left open. Memory holds one
 // tensor at a time. Matrices whose rule fixes their bytes are measured first, so that the others
-// can share what is left. With a log, matrices are taken from it as far as it goes, and go into it
-// after that; it must outlive the writer's work.
-// progress(done weights, all weights, name) is called after each matrix.
+// can share what is left. progress(done weights, all weights, name) is called after each matrix.
 // Errors: those of the source, kInvalidArgument for a rate that cannot be met, those of the writer
 // and the log.
+struct ConversionAids {
+  // Matrices are taken from here as far as it goes, and go into it after that; it must outlive the
+  // writer's work.
+  ConversionLog* log = nullptr;
+  // Needed by all modes but kDataFree.
+  MomentsProvider* moments = nullptr;
+};
 using QuantizeProgress = std::function<void(uint64_t, uint64_t, const std::string&)>;
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
                                      ThreadPool& pool, EcqWriter& writer,
                                      const QuantizeProgress& progress,
-                                     ConversionLog* log = nullptr);
+                                     const ConversionAids& aids = {});
 
 }  // namespace ecq
