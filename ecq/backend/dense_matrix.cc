@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "ecq/kernels/cpu/dense_gemm.h"
+#include "ecq/blas/gemm.h"
 #include "ecq/kernels/cpu/dense_kernels.h"
 
 namespace ecq {

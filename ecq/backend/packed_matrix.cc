@@ -11,7 +11,7 @@
 #include "ecq/base/half.h"
 #include "ecq/codec/rans16_table.h"
 #include "ecq/kernels/activations.h"
-#include "ecq/kernels/cpu/dense_gemm.h"
+#include "ecq/blas/gemm.h"
 #include "ecq/kernels/cpu/dense_kernels.h"
 #include "ecq/kernels/packed_kernels.h"
 

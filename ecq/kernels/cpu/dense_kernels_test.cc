@@ -11,7 +11,7 @@
 
 #include "ecq/base/hadamard.h"
 #include "ecq/base/rng.h"
-#include "ecq/kernels/cpu/dense_gemm.h"
+#include "ecq/blas/gemm.h"
 #include "ecq/kernels/reference/dense.h"
 
 namespace ecq {

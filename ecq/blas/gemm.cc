@@ -1,34 +1,34 @@
 // Matrix products through the CBLAS interface.
-#include "ecq/kernels/cpu/dense_gemm.h"
+#include "ecq/blas/gemm.h"
 
 #include <cblas.h>
+
+#include "ecq/blas/single_thread.h"
 
 namespace ecq {
 namespace {
 
-// OpenBLAS would start threads of its own; the thread pool has them already.
-void KeepBlasSingleThreaded() {
-  static const bool done = (openblas_set_num_threads(1), true);
-  static_cast<void>(done);
-}
-
 void CallSgemm(CBLAS_TRANSPOSE transpose_b, size_t m, size_t n, size_t k, float scale, ConstRows a,
-               ConstRows b, MutableRows c) {
+               ConstRows b, float scale_c, MutableRows c) {
   KeepBlasSingleThreaded();
   cblas_sgemm(CblasRowMajor, CblasNoTrans, transpose_b, static_cast<int>(m), static_cast<int>(n),
               static_cast<int>(k), scale, a.data, static_cast<int>(a.stride), b.data,
-              static_cast<int>(b.stride), 0.0f, c.data, static_cast<int>(c.stride));
+              static_cast<int>(b.stride), scale_c, c.data, static_cast<int>(c.stride));
 }
 
 }  // namespace
 
 void GemmTransposed(size_t m, size_t n, size_t k, float scale, ConstRows a, ConstRows b,
                     MutableRows c) {
-  CallSgemm(CblasTrans, m, n, k, scale, a, b, c);
+  CallSgemm(CblasTrans, m, n, k, scale, a, b, 0.0f, c);
 }
 
 void Gemm(size_t m, size_t n, size_t k, ConstRows a, ConstRows b, MutableRows c) {
-  CallSgemm(CblasNoTrans, m, n, k, 1.0f, a, b, c);
+  CallSgemm(CblasNoTrans, m, n, k, 1.0f, a, b, 0.0f, c);
+}
+
+void AddGemm(size_t m, size_t n, size_t k, ConstRows a, ConstRows b, MutableRows c) {
+  CallSgemm(CblasNoTrans, m, n, k, 1.0f, a, b, 1.0f, c);
 }
 
 }  // namespace ecq

@@ -23,4 +23,7 @@ void GemmTransposed(size_t m, size_t n, size_t k, float scale, ConstRows a, Cons
 // c = a b with a (m, k), b (k, n), c (m, n); otherwise as above.
 void Gemm(size_t m, size_t n, size_t k, ConstRows a, ConstRows b, MutableRows c);
 
+// c += a b; otherwise as above.
+void AddGemm(size_t m, size_t n, size_t k, ConstRows a, ConstRows b, MutableRows c);
+
 }  // namespace ecq
