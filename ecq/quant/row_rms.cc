@@ -29,4 +29,20 @@ Result<std::vector<float>> RowRms(WeightView weights, ThreadPool& pool) {
   return row_rms;
 }
 
+float TrimmedRms(const float* values, uint32_t count, float rms) {
+  constexpr int kRounds = 2;
+  for (int round = 0; round < kRounds; ++round) {
+    const double limit = kTrimRms * rms;
+    double sum = 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+      if (std::abs(values[i]) > limit) continue;
+      sum += double{values[i]} * values[i];
+      ++kept;
+    }
+    if (kept > 0) rms = static_cast<float>(std::sqrt(sum / kept));
+  }
+  return rms;
+}
+
 }  // namespace ecq

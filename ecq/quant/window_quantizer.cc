@@ -21,9 +21,6 @@ namespace {
 
 // Blocks of a rotation: wide enough to make outliers ordinary, narrow enough to cost nothing.
 constexpr uint32_t kMaxRotation = 256;
-constexpr double kTrim = 4.5;  // rms; what lies beyond does not count for the scale of a row
-constexpr float kReach = 4;    // standard deviations; targets beyond are searched for as this
-constexpr float kSmallestRms = 0x1p-100f;  // of a row that does not count as zero
 
 // Columns [begin, end) with one rate, an index into kWindowRates.
 struct RateSpan {
@@ -53,23 +50,6 @@ Result<std::vector<RateSpan>> ChooseRates(WeightView weights, double bpw) {
   if (high_cols > 0) spans.push_back({0, high_cols, low + 1});
   if (high_cols < weights.cols) spans.push_back({high_cols, weights.cols, low});
   return spans;
-}
-
-// The rms of a row without its outliers.
-float TrimmedRms(const float* w, uint32_t cols, float rms) {
-  constexpr int kRounds = 2;
-  for (int round = 0; round < kRounds; ++round) {
-    const double limit = kTrim * rms;
-    double sum = 0;
-    uint32_t count = 0;
-    for (uint32_t c = 0; c < cols; ++c) {
-      if (std::abs(w[c]) > limit) continue;
-      sum += double{w[c]} * w[c];
-      ++count;
-    }
-    if (count > 0) rms = static_cast<float>(std::sqrt(sum / count));
-  }
-  return rms;
 }
 
 // Codes the rows of one block after the other; all threads share the tables, each has its search.
@@ -110,7 +90,7 @@ class BlockQuantizer {
     for (uint32_t lane = 0; lane < rows; ++lane) {
       const float* const w = weights_.Row(begin + lane) + col;
       for (uint32_t j = 0; j < cols; ++j) {
-        targets[lane].w[j] = std::clamp(w[j] * inverse_[lane], -kReach, kReach);
+        targets[lane].w[j] = std::clamp(w[j] * inverse_[lane], -kWindowReach, kWindowReach);
       }
     }
     searches_[span].Find(targets, rows, codes);
@@ -136,7 +116,7 @@ class BlockQuantizer {
     if (inverse_[row % kMaxLanes] == 0) return;
     const float* const w = weights_.Row(row);
     const int8_t* const levels = out_.levels.data() + size_t{row} * weights_.cols;
-    const float reach = static_cast<float>(kTrim) / inverse_[row % kMaxLanes];
+    const float reach = static_cast<float>(kTrimRms) / inverse_[row % kMaxLanes];
     double weight_level = 0;
     double level_level = 0;
     double squares = 0;

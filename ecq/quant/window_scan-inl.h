@@ -9,7 +9,6 @@ static void ScanWindowEntries(const float* __restrict planes, const float* __res
   const float y1 = -2 * y[1];
   const float y2 = -2 * y[2];
   const float y3 = -2 * y[3];
-  base += y[0] * y[0] + y[1] * y[1] + y[2] * y[2] + y[3] * y[3];
   const float* const p0 = planes;
   const float* const p1 = planes + kWindowEntries;
   const float* const p2 = planes + 2 * kWindowEntries;
@@ -41,6 +40,38 @@ static void ScanWindowPairs(const float* __restrict planes, const float* y, floa
   }
 }
 
-inline constexpr WindowScan kWindowScan{ScanWindowEntries, ScanWindowPairs};
+static void ScanWindowFormPairs(const float* __restrict planes, const TupleForm& form,
+                                const float* y, float base, int32_t label, float* __restrict best,
+                                int32_t* __restrict from) {
+  static_assert(kTupleCols == 4);
+  constexpr uint32_t kHigh = kTupleCols * kWindowEntries;
+  const float f32 = form.feed[3][2];
+  const float f31 = form.feed[3][1];
+  const float f30 = form.feed[3][0];
+  const float f21 = form.feed[2][1];
+  const float f20 = form.feed[2][0];
+  const float f10 = form.feed[1][0];
+  // What is left of t by the nearer of two magnitudes, with the sign of t.
+  const auto left = [planes](float t, uint32_t j, uint32_t i) {
+    const float magnitude = __builtin_fabsf(t);
+    const float low = magnitude - planes[j * kWindowEntries + i];
+    const float high = magnitude - planes[kHigh + j * kWindowEntries + i];
+    const float nearer = low * low < high * high ? low : high;
+    return nearer * __builtin_copysignf(1.0f, t);
+  };
+  for (uint32_t i = 0; i < kWindowEntries; ++i) {
+    const float r3 = left(y[3], 3, i);
+    const float r2 = left(y[2] + f32 * r3, 2, i);
+    const float r1 = left(y[1] + f31 * r3 + f21 * r2, 1, i);
+    const float r0 = left(y[0] + f30 * r3 + f20 * r2 + f10 * r1, 0, i);
+    const float cost = base + (form.weight[0] * r0 * r0 + form.weight[1] * r1 * r1) +
+                       (form.weight[2] * r2 * r2 + form.weight[3] * r3 * r3);
+    const bool better = cost < best[i];
+    best[i] = better ? cost : best[i];
+    from[i] = better ? label : from[i];
+  }
+}
+
+inline constexpr WindowScan kWindowScan{ScanWindowEntries, ScanWindowPairs, ScanWindowFormPairs};
 
 }  // namespace ecq::ECQ_TARGET

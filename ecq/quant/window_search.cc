@@ -12,9 +12,45 @@ namespace ecq {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kSmallestWeight = 1e-6f;  // of a square in a form
 constexpr uint32_t kStateMask = (1u << kWindowStateBits) - 1;
 // Labels of the scan: state in the low bits, choice above.
 constexpr uint32_t kLabelState = kStateMask;
+
+// M = T D T^T with T unit lower triangular: e M e^T is the sum of the squares of e T, times D, and
+// what weight k of e T has beside e[k] is -(r T^-1)[k] for r = e T.
+TupleForm FormOf(const TupleMetric& metric) {
+  TupleForm form = {};
+  float t[kTupleCols][kTupleCols] = {};
+  for (uint32_t k = 0; k < kTupleCols; ++k) {
+    for (uint32_t j = k; j < kTupleCols; ++j) {
+      float sum = metric.m[j][k];
+      for (uint32_t i = 0; i < k; ++i) sum -= t[j][i] * form.weight[i] * t[k][i];
+      if (j == k) form.weight[k] = std::max(sum, kSmallestWeight);
+      t[j][k] = j == k ? 1 : sum / form.weight[k];
+    }
+  }
+  for (uint32_t j = 1; j < kTupleCols; ++j) {
+    for (uint32_t k = j; k-- > 0;) {
+      form.feed[j][k] = t[j][k];
+      for (uint32_t i = k + 1; i < j; ++i) form.feed[j][k] -= form.feed[j][i] * t[i][k];
+    }
+  }
+  return form;
+}
+
+// norms[i] = what entry i costs as a difference. planes: as the scans have them.
+void TurnNorms(const TupleMetric& metric, const float* planes, uint32_t count, float* norms) {
+  for (uint32_t i = 0; i < count; ++i) norms[i] = 0;
+  for (uint32_t j = 0; j < kTupleCols; ++j) {
+    for (uint32_t k = 0; k <= j; ++k) {
+      const float weight = (j == k ? 1 : 2) * metric.m[j][k];
+      const float* const a = planes + j * kWindowEntries;
+      const float* const b = planes + k * kWindowEntries;
+      for (uint32_t i = 0; i < count; ++i) norms[i] += weight * a[i] * b[i];
+    }
+  }
+}
 
 }  // namespace
 
@@ -44,12 +80,11 @@ WindowSearch::WindowSearch(const WindowCodebook& codebook, bool has_memory)
       }
     }
   }
-  const bool has_signs = codebook.raw_bits >= 4;
   for (uint32_t i = 0; i < kWindowEntries; ++i) {
     norms_[i] = 0;
     for (uint32_t j = 0; j < kTupleCols; ++j) {
       const float entry = codebook.entries[i][j];
-      planes_[j][i] = has_signs ? std::abs(entry) : entry;
+      planes_[j][i] = HasSigns() ? std::abs(entry) : entry;
       planes_[kTupleCols + j][i] = std::abs(entry + (HasLowBit(j) ? codebook.low_step : 0));
       norms_[i] += entry * entry;
     }
@@ -74,8 +109,64 @@ WindowSearch::Turn WindowSearch::TurnOf(uint32_t n, uint32_t p, uint32_t choice)
   return turn;
 }
 
-const WindowSearch::Turn& WindowSearch::TurnAt(uint32_t n, uint32_t state, uint32_t choice) const {
-  return turns_[(n / num_entries_ * kStates + state) * num_choices_ + choice];
+size_t WindowSearch::TurnIndex(uint32_t n, uint32_t state, uint32_t choice) const {
+  return (n / num_entries_ * kStates + state) * num_choices_ + choice;
+}
+
+void WindowSearch::SetMetric(const TupleMetric& metric) {
+  metric_ = metric;
+  forms_.resize(HasSigns() ? turns_.size() : 0);
+  turned_norms_.resize(HasSigns() ? 0 : turns_.size() * kWindowEntries);
+  const uint32_t num_states = has_memory_ ? kStates : 1;
+  for (size_t i = 0; i < turns_.size(); ++i) {
+    if (i / num_choices_ % kStates >= num_states) continue;
+    const Turn& turn = turns_[i];
+    TupleMetric turned;
+    for (uint32_t j = 0; j < kTupleCols; ++j) {
+      for (uint32_t k = 0; k < kTupleCols; ++k) {
+        turned.m[turn.source[j]][turn.source[k]] = turn.sign[j] * turn.sign[k] * metric.m[j][k];
+      }
+    }
+    if (HasSigns()) {
+      forms_[i] = FormOf(turned);
+    } else {
+      TurnNorms(turned, planes_[0], num_entries_, &turned_norms_[i * kWindowEntries]);
+    }
+  }
+}
+
+// Looks for codes from n on that reach a lower cost by way of one turn.
+void WindowSearch::ScanTurn(const WindowScan& scan, const WeightTuple& tuple, size_t turn,
+                            float base, int32_t label, uint32_t n) {
+  const Turn& by = turns_[turn];
+  float* const best = best_ + n;
+  int32_t* const from = best_from_ + n;
+  float y[kTupleCols];
+  if (metric_ && !HasSigns()) {
+    for (uint32_t j = 0; j < kTupleCols; ++j) {
+      float projected = 0;
+      for (uint32_t k = 0; k < kTupleCols; ++k) projected += metric_->m[j][k] * tuple.w[k];
+      base += projected * tuple.w[j];
+      y[by.source[j]] = by.sign[j] * projected;
+    }
+    scan.entries(planes_[0], &turned_norms_[turn * kWindowEntries], num_entries_, y, base, label,
+                 best, from);
+    return;
+  }
+  for (uint32_t j = 0; j < kTupleCols; ++j) y[by.source[j]] = by.sign[j] * tuple.w[j];
+  if (metric_) {
+    scan.form_pairs(planes_[0], forms_[turn], y, base, label, best, from);
+    return;
+  }
+  if (HasSigns()) {
+    for (float& weight : y) weight = std::abs(weight);
+  }
+  if (HasLowBits(codebook_.raw_bits)) {
+    scan.pairs(planes_[0], y, base, label, best, from);
+    return;
+  }
+  base += y[0] * y[0] + y[1] * y[1] + y[2] * y[2] + y[3] * y[3];
+  scan.entries(planes_[0], norms_, num_entries_, y, base, label, best, from);
 }
 
 // For every code: the least cost of coming to it from one of the states, and from which.
@@ -83,23 +174,12 @@ void WindowSearch::Step(const WeightTuple& tuple, uint32_t num_states, const flo
                         uint8_t* from) {
   const WindowScan& scan = ActiveWindowScan();
   std::fill(std::begin(best_), std::end(best_), kInfinity);
-  const bool has_signs = codebook_.raw_bits >= 4;
   for (uint32_t n = 0; n < num_parts_ * num_entries_; n += num_entries_) {
     for (uint32_t state = 0; state < num_states; ++state) {
       if (costs[state] == kInfinity) continue;
       for (uint32_t choice = 0; choice < num_choices_; ++choice) {
-        const Turn& turn = TurnAt(n, state, choice);
-        float y[kTupleCols];
-        for (uint32_t j = 0; j < kTupleCols; ++j) {
-          y[turn.source[j]] = has_signs ? std::abs(tuple.w[j]) : turn.sign[j] * tuple.w[j];
-        }
         const int32_t label = static_cast<int32_t>(state | choice << kWindowStateBits);
-        if (HasLowBits(codebook_.raw_bits)) {
-          scan.pairs(planes_[0], y, costs[state], label, best_ + n, best_from_ + n);
-        } else {
-          scan.entries(planes_[0], norms_, num_entries_, y, costs[state], label, best_ + n,
-                       best_from_ + n);
-        }
+        ScanTurn(scan, tuple, TurnIndex(n, state, choice), costs[state], label, n);
       }
     }
   }
@@ -111,18 +191,27 @@ uint8_t WindowSearch::RawBits(const WeightTuple& tuple, TupleCode code, uint8_t 
   const uint32_t raw_bits = codebook_.raw_bits;
   if (raw_bits == 0) return 0;
   if (raw_bits == 2) return static_cast<uint8_t>(from >> kWindowStateBits);
-  const Turn& turn = TurnAt(code.byte, from & kLabelState, 0);
+  const size_t turn_index = TurnIndex(code.byte, from & kLabelState, 0);
+  const Turn& turn = turns_[turn_index];
   const float* const entry = codebook_.entries[code.byte % kWindowEntries];
+  uint32_t place[kTupleCols];  // where weight j of the entry comes to stand
+  for (uint32_t j = 0; j < kTupleCols; ++j) place[turn.source[j]] = j;
+  float left[kTupleCols];  // as TupleForm has it
   uint32_t raw = 0;
-  for (uint32_t j = 0; j < kTupleCols; ++j) {
-    const uint32_t source = turn.source[j];
+  for (uint32_t source = kTupleCols; source-- > 0;) {
+    const uint32_t j = place[source];
+    float target = tuple.w[j];
+    for (uint32_t k = source + 1; k < kTupleCols && metric_; ++k) {
+      target += forms_[turn_index].feed[k][source] * left[k];
+    }
     const float low = entry[source];
     const float high = low + codebook_.low_step;
-    const float magnitude = std::abs(tuple.w[j]);
+    const float magnitude = std::abs(target);
     const bool is_high = HasLowBit(source) &&
                          std::abs(magnitude - std::abs(high)) < std::abs(magnitude - std::abs(low));
     const float level = is_high ? high : low;
-    const bool negative = (tuple.w[j] < 0) != (level < 0);
+    const bool negative = (target < 0) != (level < 0);
+    left[source] = target - (negative ? -level : level);
     const uint32_t low_bit = kTupleCols + (raw_bits == 6 ? source / 2 : j);
     raw |= static_cast<uint32_t>(negative) << j | static_cast<uint32_t>(is_high) << low_bit;
   }

@@ -1,12 +1,18 @@
 // Finds the codes of the window code: the bytes and raw bits whose levels come nearest to weights.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "ecq/portable/window.h"
+#include "ecq/quant/window_scan.h"
 
 namespace ecq {
+
+// Weights in standard deviations beyond which no table reaches; targets are clamped to it.
+inline constexpr float kWindowReach = 4;
 
 // A window table in real numbers, in units of the weights it is compared with.
 struct WindowCodebook {
@@ -22,6 +28,11 @@ struct WindowCodebook {
 // A tuple of weights; a column of them is what the bytes of neighbouring rows code together.
 struct WeightTuple {
   float w[kTupleCols];
+};
+
+// What a difference e of two tuples costs: e M e^T, M symmetric and positive definite.
+struct TupleMetric {
+  float m[kTupleCols][kTupleCols];
 };
 
 struct TupleCode {
@@ -46,8 +57,12 @@ class WindowSearch {
  public:
   WindowSearch(const WindowCodebook& codebook, bool has_memory);
 
+  // From now on differences cost as `metric` says, until then their square. Signs and low bits are
+  // then chosen one after the other, not together.
+  void SetMetric(const TupleMetric& metric);
+
   // The codes of `rows` tuples that stand below each other in one block (rows <= kMaxLanes), which
-  // minimise the sum of squared differences. Returns that sum.
+  // minimise the sum of what their differences cost. Returns that sum.
   double Find(const WeightTuple* tuples, uint32_t rows, TupleCode* codes);
 
  private:
@@ -60,10 +75,13 @@ class WindowSearch {
     float sign[kTupleCols];
   };
 
+  bool HasSigns() const { return codebook_.raw_bits >= 4; }
   bool HasLowBit(uint32_t j) const;
   Turn TurnOf(uint32_t n, uint32_t p, uint32_t choice) const;
-  const Turn& TurnAt(uint32_t n, uint32_t state, uint32_t choice) const;
+  size_t TurnIndex(uint32_t n, uint32_t state, uint32_t choice) const;
   void Step(const WeightTuple& tuple, uint32_t num_states, const float* costs, uint8_t* from);
+  void ScanTurn(const WindowScan& scan, const WeightTuple& tuple, size_t turn, float base,
+                int32_t label, uint32_t n);
   uint8_t RawBits(const WeightTuple& tuple, TupleCode code, uint8_t from) const;
   double FindNearest(const WeightTuple* tuples, uint32_t rows, TupleCode* codes);
   double FindPath(const WeightTuple* tuples, uint32_t rows, TupleCode* codes);
@@ -74,6 +92,10 @@ class WindowSearch {
   uint32_t num_parts_;       // codes with the same bits above those that pick an entry
   uint32_t num_choices_;     // of raw bits that turn the entry (raw_bits 2)
   std::vector<Turn> turns_;  // [part][state][choice]
+  std::optional<TupleMetric> metric_;
+  std::vector<TupleForm> forms_;  // with a metric and signs: the metric at the entry of each turn
+  std::vector<float>
+      turned_norms_;  // with a metric and no signs: what each entry costs, [turn][128]
   alignas(64) float planes_[2 * kTupleCols][kWindowEntries];  // entries; with the low step added
   alignas(64) float norms_[kWindowEntries];
   alignas(64) float best_[kCodes];
