@@ -33,6 +33,25 @@ void Activate(ThreadPool& pool, MlpKind kind, size_t t, size_t size, float* gate
   });
 }
 
+void Show(InputObserver* observer, InputSite site, size_t first, size_t t, size_t cols,
+          const float* x) {
+  if (observer != nullptr) observer->Observe(site, first, t, cols, x);
+}
+
+Status CheckRoom(const Session& session, size_t num_tokens) {
+  if (num_tokens <= session.max_context() - session.length()) return OkStatus();
+  return Error{ErrorCode::kInvalidArgument,
+               fmt::format("{} tokens at position {} do not fit a context of {}", num_tokens,
+                           session.length(), session.max_context())};
+}
+
+Status CheckEmpty(const Session& session) {
+  if (session.length() == 0) return OkStatus();
+  return Error{ErrorCode::kInvalidArgument,
+               fmt::format("a pass by layers starts at position 0, the session is at {}; clear it",
+                           session.length())};
+}
+
 }  // namespace
 
 Result<Model> Model::Load(const ModelConfig& config, WeightProvider& weights) {
@@ -54,13 +73,8 @@ uint64_t Model::resident_bytes() const {
   return head_ == nullptr ? bytes : bytes + head_->resident_bytes();
 }
 
-Status Model::Forward(Session& session, std::span<const uint32_t> tokens, float* hidden) const {
-  const size_t start = session.length();
-  if (tokens.size() > session.max_context() - start) {
-    return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("{} tokens at position {} do not fit a context of {}", tokens.size(),
-                             start, session.max_context())};
-  }
+Status Model::CheckTokens(const Session& session, std::span<const uint32_t> tokens) const {
+  ECQ_RETURN_IF_ERROR(CheckRoom(session, tokens.size()));
   for (const uint32_t token : tokens) {
     if (token >= config_.vocab_size) {
       return Error{
@@ -68,36 +82,74 @@ Status Model::Forward(Session& session, std::span<const uint32_t> tokens, float*
           fmt::format("token {} is outside the vocabulary of {}", token, config_.vocab_size)};
     }
   }
-  for (size_t done = 0; done < tokens.size();) {
-    const size_t t = std::min(tokens.size() - done, session.block_tokens_);
-    Status status =
-        ForwardBlock(session, tokens.subspan(done, t), hidden + done * config_.hidden_size);
+  return OkStatus();
+}
+
+template <typename F>
+Status Model::RunBlocks(Session& session, size_t num_tokens, F&& run) {
+  const size_t start = session.length();
+  for (size_t done = 0; done < num_tokens;) {
+    const size_t t = std::min(num_tokens - done, session.block_tokens_);
+    Status status = run(done, t);
     if (!status.ok()) {
       session.Truncate(start);
       return status;
     }
+    session.cache_.Advance(t);
     done += t;
   }
   return OkStatus();
 }
 
+Status Model::Forward(Session& session, std::span<const uint32_t> tokens, float* hidden) const {
+  ECQ_RETURN_IF_ERROR(CheckTokens(session, tokens));
+  return RunBlocks(session, tokens.size(), [&](size_t begin, size_t t) {
+    return ForwardBlock(session, tokens.subspan(begin, t), hidden + begin * config_.hidden_size);
+  });
+}
+
 Status Model::ForwardBlock(Session& session, std::span<const uint32_t> tokens,
                            float* hidden) const {
   const size_t t = tokens.size();
-  ECQ_RETURN_IF_ERROR(Embed(session, tokens));
+  float* const x = session.x_.data();  // (t, hidden)
+  ECQ_RETURN_IF_ERROR(Embed(session, tokens, x));
   for (size_t i = 0; i < layers_.size(); ++i) {
-    ECQ_RETURN_IF_ERROR(AddAttention(session, i, t));
-    ECQ_RETURN_IF_ERROR(AddMlp(session, layers_[i], t));
+    ECQ_RETURN_IF_ERROR(RunLayer(session, i, t, x, nullptr));
   }
-  Normalize(session, final_norm_, t, session.x_.data(), hidden);
-  session.cache_.Advance(t);
+  FinalNorm(session, t, x, hidden);
   return OkStatus();
 }
 
-Status Model::Embed(Session& session, std::span<const uint32_t> tokens) const {
+Status Model::EmbedTokens(Session& session, std::span<const uint32_t> tokens, float* x) const {
+  ECQ_RETURN_IF_ERROR(CheckEmpty(session));
+  ECQ_RETURN_IF_ERROR(CheckTokens(session, tokens));
+  Status status = RunBlocks(session, tokens.size(), [&](size_t begin, size_t t) {
+    return Embed(session, tokens.subspan(begin, t), x + begin * config_.hidden_size);
+  });
+  session.Clear();
+  return status;
+}
+
+Status Model::ForwardLayer(Session& session, size_t layer, size_t t, float* x,
+                           InputObserver* observer) const {
+  ECQ_RETURN_IF_ERROR(CheckEmpty(session));
+  ECQ_RETURN_IF_ERROR(CheckRoom(session, t));
+  Status status = RunBlocks(session, t, [&](size_t begin, size_t block_t) {
+    return RunLayer(session, layer, block_t, x + begin * config_.hidden_size, observer);
+  });
+  session.Clear();
+  return status;
+}
+
+Status Model::RunLayer(Session& session, size_t layer_index, size_t t, float* x,
+                       InputObserver* observer) const {
+  ECQ_RETURN_IF_ERROR(AddAttention(session, layer_index, t, x, observer));
+  return AddMlp(session, layers_[layer_index], t, x, observer);
+}
+
+Status Model::Embed(Session& session, std::span<const uint32_t> tokens, float* x) const {
   ThreadPool& pool = session.pool();
   const size_t size = tokens.size() * config_.hidden_size;
-  float* x = session.x_.data();          // (t, hidden)
   float* delta = session.delta_.data();  // (t, hidden)
   ECQ_RETURN_IF_ERROR(embedding_->GatherRows(pool, tokens, x));
   if (config_.embedding_scale != 1) {
@@ -122,14 +174,15 @@ void Model::Normalize(Session& session, const Norm& norm, size_t rows, const flo
   }
 }
 
-void Model::AddDelta(Session& session, const Norm& norm, size_t t) const {
+void Model::AddDelta(Session& session, const Norm& norm, size_t t, float* x) const {
   float* delta = session.delta_.data();  // (t, hidden)
   if (!norm.weight.empty()) Normalize(session, norm, t, delta, delta);
-  AddTo(session.x_.data(), delta, t * config_.hidden_size);
+  AddTo(x, delta, t * config_.hidden_size);
 }
 
 // x += Attention(Norm(x)) Wo^T
-Status Model::AddAttention(Session& session, size_t layer_index, size_t t) const {
+Status Model::AddAttention(Session& session, size_t layer_index, size_t t, float* x,
+                           InputObserver* observer) const {
   const Layer& layer = layers_[layer_index];
   ThreadPool& pool = session.pool();
   const size_t position = session.length();
@@ -141,7 +194,8 @@ Status Model::AddAttention(Session& session, size_t layer_index, size_t t) const
   float* v = session.v_.data();            // (t, num_kv_heads, head_dim)
   float* mixed = session.mixed_.data();    // (t, num_heads, head_dim)
 
-  Normalize(session, layer.attention_norm, t, session.x_.data(), normed);
+  Normalize(session, layer.attention_norm, t, x, normed);
+  Show(observer, InputSite::kAttention, position, t, config_.hidden_size, normed);
   const Part parts[] = {{q, config_.query_size()}, {k, config_.kv_size()}, {v, config_.kv_size()}};
   ECQ_RETURN_IF_ERROR(ApplyParts(session, layer.qkv, t, normed, parts));
   if (!layer.query_norm.weight.empty()) Normalize(session, layer.query_norm, t * num_heads, q, q);
@@ -153,25 +207,29 @@ Status Model::AddAttention(Session& session, size_t layer_index, size_t t) const
   rope.Rotate(pool, position, t, num_kv_heads, k);
   session.cache_.Append(layer_index, t, k, v);
   Attend(pool, config_, session.cache_, layer_index, t, q, session.attention_scratch_, mixed);
+  Show(observer, InputSite::kOutput, position, t, config_.query_size(), mixed);
   ECQ_RETURN_IF_ERROR(layer.output.Apply(session, t, mixed, session.delta_.data()));
-  AddDelta(session, layer.post_attention_norm, t);
+  AddDelta(session, layer.post_attention_norm, t, x);
   return OkStatus();
 }
 
 // x += MLP(Norm(x)), as MlpKind says
-Status Model::AddMlp(Session& session, const Layer& layer, size_t t) const {
+Status Model::AddMlp(Session& session, const Layer& layer, size_t t, float* x,
+                     InputObserver* observer) const {
   const size_t size = config_.intermediate_size;
   float* normed = session.normed_.data();  // (t, hidden)
   float* gate = session.gate_.data();      // (t, intermediate)
   float* up = session.up_.data();          // (t, intermediate)
 
-  Normalize(session, layer.mlp_norm, t, session.x_.data(), normed);
+  Normalize(session, layer.mlp_norm, t, x, normed);
+  Show(observer, InputSite::kUp, session.length(), t, config_.hidden_size, normed);
   const Part parts[] = {{gate, size}, {up, size}};
   const size_t num_parts = config_.mlp == MlpKind::kGelu ? 1 : 2;
   ECQ_RETURN_IF_ERROR(ApplyParts(session, layer.up, t, normed, std::span(parts).first(num_parts)));
   Activate(session.pool(), config_.mlp, t, size, gate, up);
+  Show(observer, InputSite::kDown, session.length(), t, size, gate);
   ECQ_RETURN_IF_ERROR(layer.down.Apply(session, t, gate, session.delta_.data()));
-  AddDelta(session, layer.post_mlp_norm, t);
+  AddDelta(session, layer.post_mlp_norm, t, x);
   return OkStatus();
 }
 

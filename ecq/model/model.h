@@ -11,6 +11,7 @@
 #include "ecq/backend/matrix.h"
 #include "ecq/base/result.h"
 #include "ecq/model/config.h"
+#include "ecq/model/input_observer.h"
 #include "ecq/model/model_weights.h"
 #include "ecq/model/session.h"
 
@@ -37,6 +38,21 @@ class Model {
   // Errors: kInvalidArgument for a token outside the vocabulary or a full context, kCorrupt from
   // the weights; then session.length() is what it was.
   Status Forward(Session& session, std::span<const uint32_t> tokens, float* hidden) const;
+
+  // Forward() in its steps, for a pass that takes one layer over many sequences before the next.
+  // The residual stream x (t, hidden_size) of a whole sequence, from position 0 on, is the
+  // caller's; `session` is empty before and after, and lends its scratch memory.
+  //
+  // The three give the bits that Forward() gives. Errors: kInvalidArgument for a token outside the
+  // vocabulary, more tokens than the context or a session that is not empty; kCorrupt.
+  Status EmbedTokens(Session& session, std::span<const uint32_t> tokens, float* x) const;
+  // `observer` may be null. Pre: layer < num_layers.
+  Status ForwardLayer(Session& session, size_t layer, size_t t, float* x,
+                      InputObserver* observer) const;
+  // hidden may be x.
+  void FinalNorm(Session& session, size_t t, const float* x, float* hidden) const {
+    Normalize(session, final_norm_, t, x, hidden);
+  }
 
   // logits (t, vocab_size) of hidden (t, hidden_size). Errors: kCorrupt.
   Status Logits(Session& session, size_t t, const float* hidden, float* logits) const;
@@ -74,14 +90,24 @@ class Model {
   };
   class Loader;
 
+  // Calls run(begin, t) for one block of `num_tokens` after the other, with session.length() at its
+  // first position; after an error the session is as it was.
+  template <typename F>
+  static Status RunBlocks(Session& session, size_t num_tokens, F&& run);
   Status ForwardBlock(Session& session, std::span<const uint32_t> tokens, float* hidden) const;
-  Status Embed(Session& session, std::span<const uint32_t> tokens) const;
-  Status AddAttention(Session& session, size_t layer_index, size_t t) const;
-  Status AddMlp(Session& session, const Layer& layer, size_t t) const;
+  Status CheckTokens(const Session& session, std::span<const uint32_t> tokens) const;
+  // Of one block at session.length(): x (t, hidden) is the residual stream.
+  Status Embed(Session& session, std::span<const uint32_t> tokens, float* x) const;
+  Status RunLayer(Session& session, size_t layer_index, size_t t, float* x,
+                  InputObserver* observer) const;
+  Status AddAttention(Session& session, size_t layer_index, size_t t, float* x,
+                      InputObserver* observer) const;
+  Status AddMlp(Session& session, const Layer& layer, size_t t, float* x,
+                InputObserver* observer) const;
   // `x` and `out` (rows, size of the norm); out may be x.
   void Normalize(Session& session, const Norm& norm, size_t rows, const float* x, float* out) const;
   // x += delta of a block, normalized first if the architecture does that.
-  void AddDelta(Session& session, const Norm& norm, size_t t) const;
+  void AddDelta(Session& session, const Norm& norm, size_t t, float* x) const;
   // The products of x (t, in) with `linears`, one for each part or one for all.
   static Status ApplyParts(Session& session, std::span<const Linear> linears, size_t t,
                            const float* x, std::span<const Part> parts);
