@@ -12,6 +12,8 @@
 #include "ecq/quant/baseline_grids.h"
 #include "ecq/quant/uniform_quantizer.h"
 #include "ecq/quant/window_quantizer.h"
+#include "ecq/quant/window_successive.h"
+#include "ecq/quant/zsic_quantizer.h"
 
 namespace ecq {
 namespace {
@@ -78,17 +80,40 @@ Result<QuantizedTensor> QuantizeToRate(WeightView weights, double bpw, const Pac
   return quantizer.Quantize(step, pool);
 }
 
-Result<QuantizedTensor> QuantizeMatrix(WeightView weights, const MatrixRecipe& recipe, double bpw,
-                                       ThreadPool& pool) {
+Result<QuantizedTensor> QuantizeAgainst(const InputMoments& moments, WeightView weights,
+                                        const MatrixRecipe& recipe, double bpw, ThreadPool& pool) {
+  FactorOptions factor_options;
+  factor_options.diagonal_only = recipe.mode == QuantizeMode::kDiagonal;
   if (recipe.pack.codec == CodecId::kWindow) {
-    if (recipe.grid != "ecq") {
-      return Error{ErrorCode::kInvalidArgument,
-                   "codec window has a grid of its own; leave out --grid"};
-    }
-    return QuantizeWindow(weights, {bpw, recipe.window_memory}, pool);
+    SuccessiveWindowOptions options;
+    options.bpw = bpw;
+    options.has_memory = recipe.window_memory;
+    options.factor = factor_options;
+    return QuantizeWindowSuccessive(weights, moments, options, "calibration", pool);
   }
-  if (recipe.grid == "ecq") return QuantizeToRate(weights, bpw, recipe.pack, pool);
-  return FindBaselineGrid(recipe.grid)->quantize(weights, pool);
+  ECQ_TRY(const InputFactor factor, InputFactor::Create(moments, factor_options, "calibration"));
+  ECQ_TRY(const ZsicQuantizer quantizer, ZsicQuantizer::Create(weights, factor, {}, pool));
+  const auto bytes_of = [&](const QuantizedTensor& tensor) -> Result<double> {
+    ECQ_TRY(const PackedTensor packed, Pack(tensor, recipe.pack, pool));
+    return static_cast<double>(packed.total_bytes());
+  };
+  const double target_bytes = bpw / 8 * static_cast<double>(weights.size());
+  ECQ_TRY(ZsicQuantizer::Found found, quantizer.FindStep(target_bytes, bytes_of, pool));
+  return std::move(found.output.tensor);
+}
+
+// moments: null where nothing is known of the inputs.
+Result<QuantizedTensor> QuantizeMatrix(WeightView weights, const MatrixRecipe& recipe, double bpw,
+                                       const InputMoments* moments, ThreadPool& pool) {
+  const bool is_window = recipe.pack.codec == CodecId::kWindow;
+  if (recipe.grid != "ecq") {
+    if (!is_window) return FindBaselineGrid(recipe.grid)->quantize(weights, pool);
+    return Error{ErrorCode::kInvalidArgument,
+                 "codec window has a grid of its own; leave out --grid"};
+  }
+  if (moments != nullptr) return QuantizeAgainst(*moments, weights, recipe, bpw, pool);
+  if (is_window) return QuantizeWindow(weights, {bpw, recipe.window_memory}, pool);
+  return QuantizeToRate(weights, bpw, recipe.pack, pool);
 }
 
 }  // namespace
