@@ -26,4 +26,10 @@ void Gemm(size_t m, size_t n, size_t k, ConstRows a, ConstRows b, MutableRows c)
 // c += a b; otherwise as above.
 void AddGemm(size_t m, size_t n, size_t k, ConstRows a, ConstRows b, MutableRows c);
 
+// c = a^T b with a (k, m), b (k, n), c (m, n); otherwise as above.
+void GemmOfColumns(size_t m, size_t n, size_t k, ConstRows a, ConstRows b, MutableRows c);
+
+// The lower triangle of c = a^T a with a (k, n), c (n, n); otherwise as above.
+void LowerGram(size_t n, size_t k, ConstRows a, MutableRows c);
+
 }  // namespace ecq

@@ -23,12 +23,14 @@ struct LayerMoments {
   InputMoments down;
 };
 
+inline constexpr double kMaxSinkWeight = 1e6;
+
 struct CalibrationOptions {
-  // Weight of position 0 of each window in LayerMoments::value, at least 1: heads that have nothing
-  // to say attend to that position, so that an error in its value shows everywhere.
+  // Weight of position 0 of each window in LayerMoments::value, 1 to kMaxSinkWeight: heads that
+  // have nothing to say attend to that position, so that an error in its value shows everywhere.
   double sink_weight = 1000;
   // Called after each window of each layer, for a display.
-  std::function<void(size_t layer, size_t done_windows, size_t num_windows)> progress;
+  std::function<void(size_t layer, size_t done_windows, size_t num_windows)> progress{};
 };
 
 // The hidden states of all windows stay in memory, 4 * hidden_size bytes for a token. Results do
@@ -36,8 +38,8 @@ struct CalibrationOptions {
 class CalibrationPass {
  public:
   // `model` and `pool` must outlive the pass. Errors: kInvalidArgument (no windows, one that is
-  // empty, longer than the model's context, or with a token outside its vocabulary; a sink weight
-  // below 1), kOutOfMemory, kCorrupt from the weights.
+  // empty, longer than the model's context, or with a token outside its vocabulary; a sink
+  // weight out of its range), kOutOfMemory, kCorrupt from the weights.
   static Result<CalibrationPass> Create(const Model& model, ThreadPool& pool,
                                         std::vector<TokenWindow> windows,
                                         const CalibrationOptions& options);

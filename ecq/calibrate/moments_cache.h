@@ -8,7 +8,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "ecq/base/mapped_file.h"
 #include "ecq/base/result.h"
 #include "ecq/calibrate/calibration_pass.h"
 #include "ecq/model/config.h"
@@ -21,7 +24,7 @@ namespace ecq {
 class MomentsCache {
  public:
   // Creates the directory if needed. `model_identity` names the weights: a hash of the model file,
-  // or its path, size and time. Errors: kIo, kNoSpace, kInvalidArgument if `directory` is a file.
+  // or its path, size and time. Errors: kIo, kNoSpace.
   static Result<MomentsCache> Open(const std::filesystem::path& directory,
                                    const ModelConfig& config, std::string_view model_identity,
                                    std::span<const TokenWindow> windows,
@@ -39,13 +42,22 @@ class MomentsCache {
   Status StoreHead(const InputMoments& moments) const;
 
  private:
-  MomentsCache(std::filesystem::path directory, const ModelConfig& config);
+  using Key = std::array<uint8_t, 16>;
 
-  std::filesystem::path PathOf(size_t index) const;  // of a layer; num_layers for the head
+  MomentsCache(std::filesystem::path directory, const ModelConfig& config, const Key& key)
+      : directory_(std::move(directory)), config_(config), key_(key) {}
+
+  // `index` is a layer, or num_layers for the head.
+  std::filesystem::path PathOf(size_t index) const;
+  std::vector<uint32_t> ColsOf(size_t index) const;  // of each matrix
+  Result<MappedFile> OpenFile(size_t index) const;
+  Result<std::vector<InputMoments>> Load(size_t index) const;
+  Status Store(size_t index, std::span<const InputMoments* const> all) const;
+  Status CheckLayer(size_t layer) const;
 
   std::filesystem::path directory_;
   ModelConfig config_;
-  std::array<uint8_t, 16> key_{};  // hash of all that the moments depend on
+  Key key_;  // hash of all that the moments depend on
 };
 
 }  // namespace ecq

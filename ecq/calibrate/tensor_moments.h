@@ -27,6 +27,7 @@ std::optional<TensorMoments> FindTensorMoments(const ModelConfig& config, std::s
 
 // Pre: kind is not kHead.
 const InputMoments& SelectMoments(const LayerMoments& layer, MomentsKind kind);
+InputMoments& SelectMoments(LayerMoments& layer, MomentsKind kind);
 
 // Inputs that moments of this kind are about: the K of their matrices.
 uint32_t MomentsCols(const ModelConfig& config, MomentsKind kind);
