@@ -111,9 +111,7 @@ struct Case {
 
 // Bits above the bound at an entropy of `bits`.
 double Gap(const TestMatrix& m, const InputMoments& moments, const std::vector<double>& eigenvalues,
-           const InputFactor& factor, uint32_t max_classes, double bits, ThreadPool& pool) {
-  ZsicOptions options;
-  options.max_classes = max_classes;
+           const InputFactor& factor, const ZsicOptions& options, double bits, ThreadPool& pool) {
   const ZsicQuantizer quantizer =
       std::move(ZsicQuantizer::Create(m.view(), factor, options, pool)).value();
   const double num_weights = static_cast<double>(m.w.size());
@@ -135,8 +133,8 @@ void PrintGaps() {
   ThreadPool pool(1);
   const TestMatrix m = GaussianMatrix(1, kRows, kCols);
   fmt::print("W {} x {}, Gaussian; bits per weight above the bound\n", kRows, kCols);
-  fmt::print("{:32} {:>4} {:>8} {:>9} {:>10} {:>12}\n", "moments", "bits", "nearest", "diagonal",
-             "ZSIC joint", "ZSIC classes");
+  fmt::print("{:32} {:>4} {:>8} {:>9} {:>10} {:>12} {:>8}\n", "moments", "bits", "nearest",
+             "diagonal", "ZSIC joint", "ZSIC classes", "no gain");
   for (const Case& c :
        {Case{"uncorrelated, lognormal(.5)", 0, 0.5}, Case{"k^-0.7, lognormal(.5)", 0.7, 0.5},
         Case{"k^-1.2, lognormal(.5)", 1.2, 0.5}}) {
@@ -146,11 +144,14 @@ void PrintGaps() {
     const InputFactor diagonal = Factor(moments, true);
     const InputFactor full = Factor(moments, false);
     for (const double bits : {2.0, 3.0, 4.0}) {
-      const auto gap = [&](const InputFactor& factor, uint32_t max_classes) {
-        return Gap(m, moments, eigenvalues, factor, max_classes, bits, pool);
+      const auto gap = [&](const InputFactor& factor, const ZsicOptions& options) {
+        return Gap(m, moments, eigenvalues, factor, options, bits, pool);
       };
-      fmt::print("{:32} {:4} {:8.3f} {:9.3f} {:10.3f} {:12.3f}\n", c.name, bits, gap(none, 1),
-                 gap(diagonal, 16), gap(full, 1), gap(full, 16));
+      constexpr ZsicOptions kOneTable{true, 1};
+      constexpr ZsicOptions kNoGain{false, 16};
+      fmt::print("{:32} {:4} {:8.3f} {:9.3f} {:10.3f} {:12.3f} {:8.3f}\n", c.name, bits,
+                 gap(none, kOneTable), gap(diagonal, {}), gap(full, kOneTable), gap(full, {}),
+                 gap(full, kNoGain));
     }
   }
 }
