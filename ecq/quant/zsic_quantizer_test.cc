@@ -276,6 +276,14 @@ TEST(ZsicQuantizerTest, FindsTheStepThatMeetsARate) {
     EXPECT_EQ(bytes_of(found->output.tensor).value(), found->bytes);
     EXPECT_LE(calls, 5u) << bits;
   }
+  // What cannot be met: the nearest there is, or an error.
+  const auto entropy_bytes = [&](const QuantizedTensor& t) -> Result<double> {
+    return Entropy(t) * static_cast<double>(m.w.size()) / 8;
+  };
+  const auto nothing = quantizer.FindStep(0, entropy_bytes, pool);
+  ASSERT_TRUE(nothing.ok()) << nothing.error().message;
+  EXPECT_LT(nothing->bytes, 0.02 * static_cast<double>(m.w.size()) / 8);
+  EXPECT_EQ(quantizer.FindStep(1e7, entropy_bytes, pool).error().code, ErrorCode::kInvalidArgument);
   const auto failing = [](const QuantizedTensor&) -> Result<double> {
     return Error{ErrorCode::kIo, "no"};
   };
