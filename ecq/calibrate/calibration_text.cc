@@ -29,10 +29,10 @@ Error TooLarge(std::string_view place) {
                            place, kMaxCalibrationBytes >> 20)};
 }
 
-// Appends the text of one file. A device or a pipe is no text.
+// Appends the text of one file.
 Status AppendFile(const std::filesystem::path& path, std::string* out) {
   ECQ_TRY(const MappedFile file, MappedFile::Open(path));
-  if (file.bytes().size() > kMaxCalibrationBytes - out->size()) return TooLarge(path.string());
+  if (file.bytes().size() + out->size() > kMaxCalibrationBytes) return TooLarge(path.string());
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
                               file.bytes().size());
   ECQ_RETURN_IF_ERROR(CheckCalibrationText(text, path.string()));
@@ -135,8 +135,8 @@ Result<std::vector<TokenWindow>> MakeCalibrationWindows(const Tokenizer& tokeniz
                                                         std::string_view text,
                                                         const CalibrationWindowOptions& options) {
   ECQ_RETURN_IF_ERROR(CheckOptions(options));
-  ECQ_RETURN_IF_ERROR(CheckCalibrationText(text, "calibration"));
   if (text.size() > kMaxCalibrationBytes) return TooLarge("calibration");
+  ECQ_RETURN_IF_ERROR(CheckCalibrationText(text, "calibration"));
   const std::vector<uint32_t> ids = tokenizer.Encode(text, /*parse_special=*/false);
   if (ids.size() < kMinCalibrationTokens) {
     return Error{ErrorCode::kInvalidArgument,

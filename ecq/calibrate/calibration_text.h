@@ -13,7 +13,7 @@
 
 namespace ecq {
 
-// About 700 KB of mixed English prose, drama, stories and code; any part of some 20 KB has all of
+// 650 KB of mixed English prose, drama, stories and code; any part of some 20 KB has all of
 // them (data/README.md).
 std::string_view DefaultCalibrationText();
 

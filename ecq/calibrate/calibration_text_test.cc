@@ -192,6 +192,9 @@ TEST_F(ReadCalibrationTextTest, RefusesMoreThanItNeeds) {
   const Error error = ReadCalibrationText(dir_).error();
   EXPECT_EQ(error.code, ErrorCode::kInvalidArgument);
   EXPECT_NE(error.message.find("64 MiB"), std::string::npos) << error.message;
+  Write("a.txt", std::string(kMaxCalibrationBytes, 'a'));
+  Write("b.txt", "one more");
+  EXPECT_NE(ReadCalibrationText(dir_).error().message.find("64 MiB"), std::string::npos);
 }
 
 }  // namespace
