@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -248,6 +249,21 @@ TEST(MomentsAccumulator, AddsTilesAndBlocks) {
       ASSERT_EQ(plain.sums[i * cols + j], front) << i << " " << j;
       ASSERT_EQ(weighted.sums[i * cols + j], front + 4 * back) << i << " " << j;
     }
+  }
+}
+
+TEST(MomentsAccumulator, NumberOfThreadsDoesNotMatter) {
+  const size_t cols = 413, tokens = 700;
+  std::vector<float> x(tokens * cols);
+  Rng rng(1);
+  for (float& v : x) v = static_cast<float>(rng.Gaussian());
+  std::vector<InputMoments> all;
+  for (const size_t num_threads : {1, 2, 5}) {
+    ThreadPool pool(num_threads);
+    MomentsAccumulator accumulator(pool, cols);
+    accumulator.Add(tokens, x.data(), 1);
+    all.push_back(accumulator.Take());
+    EXPECT_TRUE(std::equal(all[0].sums.begin(), all[0].sums.end(), all.back().sums.begin()));
   }
 }
 

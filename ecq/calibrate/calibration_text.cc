@@ -7,6 +7,7 @@
 #include <optional>
 #include <system_error>
 
+#include "ecq/base/bytes.h"
 #include "ecq/base/mapped_file.h"
 #include "ecq/runtime/unicode_text.h"
 
@@ -28,10 +29,10 @@ Error TooLarge(std::string_view place) {
                            place, kMaxCalibrationBytes >> 20)};
 }
 
-// Appends the text of one file. A device or a pipe is no text.
+// Appends the text of one file.
 Status AppendFile(const std::filesystem::path& path, std::string* out) {
   ECQ_TRY(const MappedFile file, MappedFile::Open(path));
-  if (file.bytes().size() > kMaxCalibrationBytes - out->size()) return TooLarge(path.string());
+  if (file.bytes().size() + out->size() > kMaxCalibrationBytes) return TooLarge(path.string());
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
                               file.bytes().size());
   ECQ_RETURN_IF_ERROR(CheckCalibrationText(text, path.string()));
@@ -62,19 +63,33 @@ Result<std::vector<std::filesystem::path>> TextFilesIn(const std::filesystem::pa
 }
 
 // As many of `windows` as hold `max_tokens`, evenly spread, the last one cut off.
-std::vector<TokenWindow> Spread(std::vector<TokenWindow> windows, size_t num_tokens,
-                                size_t max_tokens, size_t context) {
-  if (num_tokens <= max_tokens) return windows;
-  const size_t n = std::min(windows.size(), (max_tokens + context - 1) / context);
+std::vector<TokenWindow> Choose(std::vector<TokenWindow> windows, size_t max_tokens,
+                                size_t context) {
+  const size_t n = std::min<size_t>(windows.size(), DivideRoundUp(max_tokens, context));
   std::vector<TokenWindow> chosen;
   size_t left = max_tokens;
-  for (size_t i = 0; i < n && left > 1; ++i) {
+  for (size_t i = 0; i < n; ++i) {
     TokenWindow& window = windows[i * windows.size() / n];
-    window.resize(std::min(window.size(), left));
+    if (window.size() > left) window.resize(left);
+    if (window.size() < kMinCalibrationWindow) continue;
     left -= window.size();
     chosen.push_back(std::move(window));
   }
   return chosen;
+}
+
+Status CheckOptions(const CalibrationWindowOptions& options) {
+  if (options.max_tokens < kMinCalibrationTokens) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("calibration with {} tokens was asked for; the least is {}",
+                             options.max_tokens, kMinCalibrationTokens)};
+  }
+  if (options.context < kMinCalibrationWindow) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("calibration in windows of {} tokens was asked for; the least is {}",
+                             options.context, kMinCalibrationWindow)};
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -119,13 +134,9 @@ Result<std::string> ReadCalibrationText(const std::filesystem::path& path) {
 Result<std::vector<TokenWindow>> MakeCalibrationWindows(const Tokenizer& tokenizer,
                                                         std::string_view text,
                                                         const CalibrationWindowOptions& options) {
-  if (options.max_tokens < kMinCalibrationTokens) {
-    return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("calibration with {} tokens was asked for; the least is {}",
-                             options.max_tokens, kMinCalibrationTokens)};
-  }
-  ECQ_RETURN_IF_ERROR(CheckCalibrationText(text, "calibration"));
+  ECQ_RETURN_IF_ERROR(CheckOptions(options));
   if (text.size() > kMaxCalibrationBytes) return TooLarge("calibration");
+  ECQ_RETURN_IF_ERROR(CheckCalibrationText(text, "calibration"));
   const std::vector<uint32_t> ids = tokenizer.Encode(text, /*parse_special=*/false);
   if (ids.size() < kMinCalibrationTokens) {
     return Error{ErrorCode::kInvalidArgument,
@@ -135,9 +146,7 @@ Result<std::vector<TokenWindow>> MakeCalibrationWindows(const Tokenizer& tokeniz
   }
   const auto bos = tokenizer.add_bos() ? tokenizer.bos_id() : std::nullopt;
   ECQ_TRY(EvaluationSet set, SplitIntoWindows(ids, options.context, bos, WindowProtocol::kFull));
-  size_t num_tokens = 0;
-  for (const TokenWindow& window : set.windows) num_tokens += window.size();
-  return Spread(std::move(set.windows), num_tokens, options.max_tokens, options.context);
+  return Choose(std::move(set.windows), options.max_tokens, options.context);
 }
 
 }  // namespace ecq

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -247,6 +248,54 @@ TEST_F(ModelTest, RefusesBadTokensAndFullContext) {
   EXPECT_TRUE(model_.Forward(session, std::span(eleven).first(10), hidden.data()).ok());
   EXPECT_FALSE(model_.Forward(session, std::span(eleven).first(1), hidden.data()).ok());
   EXPECT_TRUE(model_.Forward(session, {}, hidden.data()).ok());
+}
+
+// Notes what it sees.
+class CountingObserver final : public InputObserver {
+ public:
+  void Observe(InputSite site, size_t first, size_t t, size_t cols, const float* /*x*/) override {
+    calls.push_back({static_cast<size_t>(site), first, t, cols});
+  }
+  std::vector<std::array<size_t, 4>> calls;
+};
+
+TEST_F(ModelTest, LayerByLayerGivesTheBitsOfForward) {
+  const auto tokens = RandomTokens(600, config_.vocab_size);
+  Session session = NewSession(600);
+  const auto expected = HiddenStates(model_, session, tokens);
+  session.Clear();
+  CountingObserver observer;
+  for (InputObserver* const seen_by :
+       {static_cast<InputObserver*>(nullptr), static_cast<InputObserver*>(&observer)}) {
+    std::vector<float> x(600 * config_.hidden_size);
+    ASSERT_TRUE(model_.EmbedTokens(session, tokens, x.data()).ok());
+    for (size_t layer = 0; layer < config_.num_layers; ++layer) {
+      ASSERT_TRUE(model_.ForwardLayer(session, layer, 600, x.data(), seen_by).ok());
+      EXPECT_EQ(session.length(), 0u);
+    }
+    model_.FinalNorm(session, 600, x.data(), x.data());
+    EXPECT_EQ(x, expected);
+  }
+  const std::vector<std::array<size_t, 4>> of_a_layer{
+      {0, 0, 512, 36},  {1, 0, 512, 60},  {2, 0, 512, 36},  {3, 0, 512, 50},
+      {0, 512, 88, 36}, {1, 512, 88, 60}, {2, 512, 88, 36}, {3, 512, 88, 50}};
+  ASSERT_EQ(observer.calls.size(), 3 * of_a_layer.size());
+  for (size_t i = 0; i < observer.calls.size(); ++i) {
+    EXPECT_EQ(observer.calls[i], of_a_layer[i % of_a_layer.size()]) << i;
+  }
+}
+
+TEST_F(ModelTest, LayerByLayerStartsInAnEmptySession) {
+  Session session = NewSession(10);
+  std::vector<float> x(11 * config_.hidden_size);
+  const std::vector<uint32_t> tokens(11, 1);
+  EXPECT_FALSE(model_.EmbedTokens(session, tokens, x.data()).ok());
+  EXPECT_FALSE(model_.ForwardLayer(session, 0, 11, x.data(), nullptr).ok());
+  EXPECT_FALSE(model_.EmbedTokens(session, std::vector<uint32_t>{70}, x.data()).ok());
+  HiddenStates(model_, session, std::span(tokens).first(3));
+  EXPECT_FALSE(model_.EmbedTokens(session, std::span(tokens).first(2), x.data()).ok());
+  EXPECT_FALSE(model_.ForwardLayer(session, 0, 2, x.data(), nullptr).ok());
+  EXPECT_EQ(session.length(), 3u);
 }
 
 TEST_F(ModelTest, RefusesContextsThatItCannotHave) {
