@@ -22,6 +22,7 @@ namespace {
 
 constexpr uint32_t kColsPerTask = 64;
 constexpr uint32_t kRowsPerTask = 16;
+constexpr uint32_t kCountTasks = 64;  // fixed: their sums are added in order
 // What a matrix takes beside its codes.
 constexpr double kScaleBits = 16;  // of a row, of a column
 constexpr double kClassBits = 4;   // of a column
@@ -33,7 +34,8 @@ constexpr double kRoundingBits = 320;  // ends of index and tiles, alignment
 // feedback can make targets larger than weights.
 constexpr float kLargestColumn = 0x1p12f;
 
-constexpr int kRounds = 2;  // of order and factor
+constexpr double kFixMargin = 1.5;  // weights of models have heavier tails than a Gaussian
+constexpr int kFixRounds = 2;       // of the plan and what it leaves to fixes
 
 // Sizes of rows and columns: weight = row[r] * column[c] * something like a unit Gaussian.
 struct Sizes {
@@ -226,42 +228,53 @@ class Budget {
 std::vector<double> ExpectFixes(WeightView weights, const Sizes& sizes, const Classes& classes,
                                 const std::vector<double>& values, bool has_memory,
                                 ThreadPool& pool) {
-  std::vector<float> limits(weights.cols);  // in a row of mean energy, sigmas beyond the reach
-  std::vector<float> reaches(weights.cols);
+  // By column, in standard deviations: what the table reaches, the error that is worth a fix in a
+  // row of mean energy, and the error that codes leave.
+  struct Limits {
+    float reach;
+    float error;
+    float usual;
+  };
+  std::vector<Limits> limits(weights.cols);
   uint32_t begin = 0;
   for (size_t s = 0; s < classes.span_ends.size(); ++s) {
-    const float reach = ReachOf(GaussianWindowTable(classes.span_rates[s], has_memory));
+    const size_t rate = classes.span_rates[s];
+    const float reach = ReachOf(GaussianWindowTable(rate, has_memory));
+    const float usual = static_cast<float>(std::sqrt(WindowDistortion(rate, has_memory)));
     for (uint32_t i = begin; i < classes.span_ends[s]; ++i) {
       const uint32_t column = classes.order[i];
-      reaches[column] = reach * sizes.columns[column];
       const double worth = kFixBits * classes.slope / values[column];
-      limits[column] = static_cast<float>(std::sqrt(worth)) * sizes.columns[column];
+      limits[column] = {reach, static_cast<float>(std::sqrt(worth)), usual};
     }
     begin = classes.span_ends[s];
   }
   double energy = 0;
   for (const float size : sizes.rows) energy += double{size} * size / weights.rows;
   const float mean = static_cast<float>(std::sqrt(energy));
-  std::vector<std::vector<uint32_t>> counts(pool.num_threads());
-  pool.Run(DivideRoundUp(weights.rows, kRowsPerTask), [&](size_t task, size_t worker) {
-    std::vector<uint32_t>& count = counts[worker];
+  constexpr float kFar = 6;  // standard deviations, beyond which there is no Gaussian
+  const uint32_t rows_per_task = static_cast<uint32_t>(DivideRoundUp(weights.rows, kCountTasks));
+  std::vector<std::vector<double>> counts(DivideRoundUp(weights.rows, rows_per_task));
+  pool.Run(counts.size(), [&](size_t task, size_t) {
+    std::vector<double>& count = counts[task];
     count.resize(weights.cols);
-    const uint32_t first = static_cast<uint32_t>(task) * kRowsPerTask;
-    for (uint32_t r = first; r < std::min(weights.rows, first + kRowsPerTask); ++r) {
+    const uint32_t first = static_cast<uint32_t>(task) * rows_per_task;
+    for (uint32_t r = first; r < std::min(weights.rows, first + rows_per_task); ++r) {
       const float size = sizes.rows[r];
       if (size < kSmallestRms) continue;
       const float* const w = weights.Row(r);
       for (uint32_t c = 0; c < weights.cols; ++c) {
-        count[c] += std::abs(w[c]) > size * reaches[c] + mean * limits[c];
+        const float error = limits[c].error * mean / size;
+        if (std::abs(w[c]) > size * sizes.columns[c] * (limits[c].reach + error)) {
+          count[c] += 1;
+        } else if (error < kFar * limits[c].usual) {
+          count[c] += std::erfc(error / (std::sqrt(2.0f) * limits[c].usual));
+        }
       }
     }
   });
   std::vector<double> expected(weights.cols);
-  for (const std::vector<uint32_t>& count : counts) {
-    for (size_t c = 0; c < count.size(); ++c) expected[c] += count[c];
-  }
-  for (uint32_t c = 0; c < weights.cols; ++c) {
-    if (!(values[c] > 0)) expected[c] = 0;
+  for (const std::vector<double>& count : counts) {
+    for (uint32_t c = 0; c < weights.cols; ++c) expected[c] += values[c] > 0 ? count[c] : 0;
   }
   return expected;
 }
@@ -269,7 +282,7 @@ std::vector<double> ExpectFixes(WeightView weights, const Sizes& sizes, const Cl
 // An estimate and what chance may add to it.
 double FixesToReserve(const std::vector<double>& expected) {
   const double sum = std::accumulate(expected.begin(), expected.end(), 0.0);
-  return 1.1 * sum + 2 * std::sqrt(sum);
+  return kFixMargin * sum + 2 * std::sqrt(sum);
 }
 
 // An empty tensor with everything but what the loop finds. Returns the scales as decoders see them.
@@ -314,21 +327,18 @@ Result<QuantizedTensor> QuantizeWindowSuccessive(WeightView weights, const Input
                      "; ask for more, or for codec rans"};
   }
   ECQ_TRY(const Sizes sizes, MeasureSizes(weights, pool));
+  // What columns cost depends on their order, the order on what they cost: the natural order tells.
   FactorOptions factor_options = options.factor;
   factor_options.order.clear();
-  Classes classes;
+  ECQ_TRY(const InputFactor natural, InputFactor::Create(moments, factor_options, where));
+  const std::vector<double> values = ColumnValues(sizes.columns, natural);
+  Classes classes = budget.Plan(values, 0);
   std::vector<double> expected(weights.cols);
-  // The factor depends on the order, and the order on the factor.
-  for (int round = 0; round < kRounds; ++round) {
-    ECQ_TRY(const InputFactor factor, InputFactor::Create(moments, factor_options, where));
-    const std::vector<double> values = ColumnValues(sizes.columns, factor);
-    classes = budget.Plan(values, 0);
-    if (options.use_fixes) {
-      expected = ExpectFixes(weights, sizes, classes, values, options.has_memory, pool);
-      classes = budget.Plan(values, kFixBits * FixesToReserve(expected));
-    }
-    factor_options.order = classes.order;
+  for (int round = 0; round < kFixRounds && options.use_fixes; ++round) {
+    expected = ExpectFixes(weights, sizes, classes, values, options.has_memory, pool);
+    classes = budget.Plan(values, kFixBits * FixesToReserve(expected));
   }
+  factor_options.order = classes.order;
   ECQ_TRY(const InputFactor factor, InputFactor::Create(moments, factor_options, where));
 
   QuantizedTensor out;
