@@ -112,12 +112,12 @@ class Quantization {
             args_.dry_run ? EcqWriter::CreateMeasuring(info)
                           : EcqWriter::Create(args_.output, info, args_.force || may_be_done_));
     Progress progress(args_.dry_run ? "Measuring" : "Quantizing", "weights");
-    ECQ_TRY(outcome.report, QuantizeModel(
-                                model_.source(), options_, pool_, writer,
-                                [&](uint64_t done, uint64_t all, const std::string& name) {
-                                  progress.Update(done, all, name);
-                                },
-                                {log_, moments_}));
+    ECQ_TRY(outcome.report,
+            QuantizeModel(model_.source(), options_, pool_, writer,
+                          [&](uint64_t done, uint64_t all, const std::string& name) {
+                            progress.Update(done, all, name);
+                          },
+                          {log_, moments_}));
     ECQ_TRY(outcome.file_bytes, writer.Seal());
     if (args_.dry_run || !MeetsSize(outcome.file_bytes)) return outcome;
     ECQ_RETURN_IF_ERROR(guard_.Check());
@@ -206,7 +206,7 @@ class Quantization {
   const SourceGuard guard_;
   ConversionLog* const log_;        // or null
   MomentsProvider* const moments_;  // or null
-  bool may_be_done_ = false;  // there is an output that this run may not replace
+  bool may_be_done_ = false;        // there is an output that this run may not replace
   QuantizeOptions options_;
   ThreadPool& pool_;
 };
@@ -326,12 +326,13 @@ Status RunQuantize(const QuantizeArgs& args) {
   ThreadPool pool(args.threads > 0 ? args.threads : DefaultThreadCount());
   std::unique_ptr<ModelMoments> moments;
   if (options.mode != QuantizeMode::kDataFree) {
-    ECQ_TRY(moments, ModelMoments::Create(model, IdentityOf(info), CalibrationSourceOf(args), pool));
+    ECQ_TRY(moments,
+            ModelMoments::Create(model, IdentityOf(info), CalibrationSourceOf(args), pool));
     options.calibration = moments->Fingerprint();
   }
-  ECQ_TRY(const Outcome outcome, Quantization(args, model, std::move(options),
-                                              log ? &*log : nullptr, moments.get(), pool)
-                                     .Run(info));
+  ECQ_TRY(const Outcome outcome,
+          Quantization(args, model, std::move(options), log ? &*log : nullptr, moments.get(), pool)
+              .Run(info));
   if (!args.card.empty()) ECQ_RETURN_IF_ERROR(WriteCardOf(args, model, outcome));
   if (args.json) {
     PrintJson(args, outcome);

@@ -21,12 +21,12 @@ struct QuantizeArgs {
   std::string grid = "ecq";
   std::string codec = "auto";
   int window = 12;
-  std::string mode;            // empty: data-free, or zsic where a text is given
-  std::string calibrate;       // a text file or a directory; empty: the text that ships
+  std::string mode;       // empty: data-free, or zsic where a text is given
+  std::string calibrate;  // a text file or a directory; empty: the text that ships
   size_t calibration_tokens = 131072;
   std::string calibration_cache;  // a directory; empty: none
-  std::string card;          // a file for the model card; empty: none
-  std::string command_line;  // as typed, for the card
+  std::string card;               // a file for the model card; empty: none
+  std::string command_line;       // as typed, for the card
   bool dry_run = false;
   bool force = false;
   bool resume = false;

@@ -21,7 +21,7 @@ struct MatrixRecipe {
   PackOptions pack;
   bool window_memory = true;
   QuantizeMode mode = QuantizeMode::kDataFree;  // grid "ecq"
-  std::optional<double> bpw;  // grid "ecq": a rate of its own
+  std::optional<double> bpw;                    // grid "ecq": a rate of its own
 
   // Whether its bytes do not depend on a rate.
   bool fixed() const { return keep || grid != "ecq"; }

@@ -27,8 +27,7 @@ Result<std::unique_ptr<ModelMoments>> ModelMoments::Create(const OpenedModel& mo
   window_options.max_tokens = source.max_tokens;
   window_options.context = std::min<size_t>(window_options.context, config.max_positions);
   ECQ_TRY(std::vector<TokenWindow> windows,
-          MakeCalibrationWindows(*tokenizer,
-                                 source.text.empty() ? DefaultCalibrationText() : text,
+          MakeCalibrationWindows(*tokenizer, source.text.empty() ? DefaultCalibrationText() : text,
                                  window_options));
   std::unique_ptr<ModelMoments> moments(
       new ModelMoments(model, pool, std::move(config), std::move(windows)));

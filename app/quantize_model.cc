@@ -231,8 +231,8 @@ Result<QuantizeMode> ParseQuantizeMode(std::string_view name) {
        {QuantizeMode::kDataFree, QuantizeMode::kDiagonal, QuantizeMode::kZsic}) {
     if (name == QuantizeModeName(mode)) return mode;
   }
-  return Error{ErrorCode::kInvalidArgument, "mode '" + std::string(name) +
-                                                "': expected data-free, diagonal or zsic"};
+  return Error{ErrorCode::kInvalidArgument,
+               "mode '" + std::string(name) + "': expected data-free, diagonal or zsic"};
 }
 
 std::string_view QuantizeModeName(QuantizeMode mode) {
@@ -256,8 +256,7 @@ Status CheckGrid(std::string_view grid) {
 
 Result<QuantizeReport> QuantizeModel(const ModelSource& source, const QuantizeOptions& options,
                                      ThreadPool& pool, EcqWriter& writer,
-                                     const QuantizeProgress& progress,
-                                     const ConversionAids& aids) {
+                                     const QuantizeProgress& progress, const ConversionAids& aids) {
   ECQ_RETURN_IF_ERROR(CheckGrid(options.grid));
   return Converter(source, options, pool, writer, aids).Run(progress);
 }

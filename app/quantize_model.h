@@ -35,7 +35,7 @@ struct QuantizeOptions {
   bool bpw_must_be_met = false;         // also where rules settle every matrix
   std::optional<double> embedding_bpw;  // nothing: as the others, at most 6
   PackOptions pack;
-  bool window_memory = true;      // codec window: 12 bits of window rather than 8
+  bool window_memory = true;  // codec window: 12 bits of window rather than 8
   QuantizeMode mode = QuantizeMode::kDataFree;
   std::string calibration;        // names the calibration text and the tokens taken from it
   std::vector<MatrixRule> rules;  // one for each tensor of the source, or none

@@ -144,6 +144,19 @@ TEST(GoldenFilesTest, ReaderTakesMisalignedTensors) {
   ExpectFileHolds(kDirectory / "columns-resaved.ecq", *model);
 }
 
+TEST(GoldenFilesTest, ReaderTakesTheFormsOfOlderVersions) {
+  const auto models = GoldenModels();
+  for (const auto& [file, older] :
+       {std::pair("columns.ecq", "columns-v1.ecq"), std::pair("window.ecq", "window-v2.ecq"),
+        std::pair("rans16.ecq", "rans16-v2.ecq")}) {
+    const auto model = std::find_if(models.begin(), models.end(),
+                                    [&](const GoldenModel& m) { return m.file == file; });
+    ASSERT_NE(model, models.end());
+    ExpectFileHolds(kDirectory / older, *model);
+    EXPECT_NE(ReadFile(kDirectory / older), ReadFile(kDirectory / file));
+  }
+}
+
 TEST(GoldenFilesTest, MatricesOutliveTheFile) {
   std::optional<PackedTensor> matrix;
   {

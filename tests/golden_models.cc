@@ -1,5 +1,6 @@
 #include "tests/golden_models.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <numeric>
@@ -37,7 +38,8 @@ struct Recipe {
   int32_t scale_exponent = -6;
   bool biases = false;
   std::vector<Fix> fixes = {};
-  bool columns = false;  // column scales and order
+  bool columns = false;  // column scales and an order
+  uint32_t classes = 0;  // with `columns`: the order is that of so many classes
   uint32_t rotation = 0;
   std::vector<int8_t> levels = {};         // drawn at random if empty
   std::optional<uint32_t> low_bits = {};   // if so, rans16
@@ -175,8 +177,14 @@ GoldenMatrix Make(const Recipe& recipe, uint64_t seed) {
   if (recipe.columns) {
     storage->col_scales = DrawHalves(recipe.cols, 1.0f, rng);
     for (uint32_t i = 0; i < recipe.cols; ++i) storage->col_order.push_back(i);
-    for (uint32_t i = recipe.cols; i > 1; --i) {
+    for (uint32_t i = recipe.cols; i > 1 && recipe.classes == 0; --i) {
       std::swap(storage->col_order[i - 1], storage->col_order[rng.Below(i)]);
+    }
+    if (recipe.classes > 0) {
+      std::vector<uint32_t> class_of(recipe.cols);
+      for (uint32_t& c : class_of) c = static_cast<uint32_t>(rng.Below(recipe.classes));
+      std::stable_sort(storage->col_order.begin(), storage->col_order.end(),
+                       [&](uint32_t a, uint32_t b) { return class_of[a] < class_of[b]; });
     }
   }
   packed.payload = std::span(storage->payload).first(storage->payload.size() - kPayloadReadPadding);
@@ -330,6 +338,32 @@ GoldenModel Rans16() {
   return {"rans16.ecq", {Make(lanes32, 17), Make(lane1, 18)}};
 }
 
+// Classes of columns, and fixes so far apart that entries skip.
+GoldenModel Classes() {
+  Recipe sixteen{.name = "sixteen.weight", .rows = 5, .cols = 65, .lanes = 1, .blocks_per_tile = 8};
+  sixteen.raw_bits = 2;
+  sixteen.raw_level_min = -1;
+  sixteen.columns = true;
+  sixteen.classes = 16;
+  Recipe two = sixteen;
+  two.name = "two.weight";
+  two.cols = 8;
+  two.classes = 2;
+  Recipe large{.name = "large.weight", .rows = 600, .cols = 512, .lanes = 32, .blocks_per_tile = 4};
+  large.raw_bits = 1;
+  const auto fix_at = [&](uint64_t place, int32_t delta) {
+    large.fixes.push_back({static_cast<uint32_t>(place / large.cols),
+                           static_cast<uint32_t>(place % large.cols), delta});
+    return place + 1;
+  };
+  uint64_t next = fix_at(65'534, 32'767);
+  next = fix_at(next + 65'535, -32'767);
+  next = fix_at(next + 2 * 65'535, 1);
+  next = fix_at(next, -1);
+  fix_at(uint64_t{large.rows} * large.cols - 1, 5);
+  return {"classes.ecq", {Make(sixteen, 19), Make(two, 20), Make(large, 21)}};
+}
+
 // The kinds of codes that Window() lacks.
 GoldenModel WindowRates() {
   Rng rng(17);
@@ -361,7 +395,8 @@ Result<std::string> WeightsSha256(const PackedTensor& matrix) {
 }
 
 std::vector<GoldenModel> GoldenModels() {
-  return {Example(), Raw(), Rans(), Groups(), Columns(), Window(), WindowRates(), Rans16()};
+  return {Example(), Raw(),         Rans(),   Groups(), Columns(),
+          Window(),  WindowRates(), Rans16(), Classes()};
 }
 
 Status WriteGoldenModel(const GoldenModel& model, const std::filesystem::path& path) {

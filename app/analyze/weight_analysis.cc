@@ -113,7 +113,7 @@ Measurement Measure(WeightView weights, double energy, const QuantizedTensor& qu
       sizeof(uint16_t) * (quantized.scales.size() + quantized.biases.size());
   const uint64_t bytes =
       EstimatePackedBytes(out.histogram, weights.rows, weights.cols, scale_bytes, {CodecId::kRans}) +
-      quantized.fixes.size() * sizeof(Fix);
+      quantized.fixes.size() * (kStoredFixBits / 8);
   out.coded_bits = 8.0 * static_cast<double>(bytes) / static_cast<double>(weights.size());
   out.snr_db = error > 0 ? std::min(kExactSnrDb, 10 * std::log10(energy / error)) : kExactSnrDb;
   return out;

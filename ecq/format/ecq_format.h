@@ -9,9 +9,10 @@
 namespace ecq {
 
 // Highest version of the format that is read, and the version a file needs for its contents.
-inline constexpr uint32_t kEcqVersion = 2;
+inline constexpr uint32_t kEcqVersion = 3;
 inline constexpr uint32_t kEcqBaseVersion = 1;
 inline constexpr uint32_t kEcqSecondVersion = 2;      // with window, rans16 or a rotation
+inline constexpr uint32_t kEcqThirdVersion = 3;       // with short fixes or orders of columns
 inline constexpr uint64_t kEcqDataAlignment = 16384;  // of the data section in the file
 inline constexpr uint64_t kEcqTensorAlignment = 16;   // of codestreams in the data section
 
@@ -37,6 +38,7 @@ inline constexpr std::string_view kBiasSuffix = ".ecq_bias";
 inline constexpr std::string_view kFixesSuffix = ".ecq_fixes";
 inline constexpr std::string_view kColScaleSuffix = ".ecq_col_scale";
 inline constexpr std::string_view kColOrderSuffix = ".ecq_col_order";
+inline constexpr std::string_view kColClassSuffix = ".ecq_col_class";
 
 // Limits that bound what a small hostile file can make a reader allocate.
 inline constexpr uint64_t kMaxTables = 65536;

@@ -13,6 +13,7 @@
 #include "ecq/format/metadata.h"
 #include "ecq/format/stored_matrix.h"
 #include "ecq/format/table_record.h"
+#include "ecq/pack/stored_form.h"
 
 namespace ecq {
 namespace {
@@ -198,6 +199,12 @@ class EcqParser {
     return &entry->view;
   }
 
+  // Whether a part is there and of this type.
+  bool PartIs(const std::string& matrix, std::string_view suffix, DType dtype) const {
+    const SafetensorsEntry* entry = file_.tensors_->Find(matrix + std::string(suffix));
+    return entry != nullptr && entry->view.dtype == dtype;
+  }
+
   // The length of a part whose first dimension only the part itself tells; 0 if it is not there.
   uint64_t PartLength(const std::string& matrix, std::string_view suffix) const {
     const SafetensorsEntry* entry = file_.tensors_->Find(matrix + std::string(suffix));
@@ -291,16 +298,51 @@ class EcqParser {
 
   Status ReadFixesAndColumns(const std::string& name, PackedTensor::Storage& storage,
                              PackedTensor* matrix) {
+    const Shape columns{matrix->desc.cols};
+    ECQ_TRY(const TensorView* scales, Part(name, kColScaleSuffix, DType::kF16, columns, true));
+    if (scales != nullptr) matrix->col_scales = ViewOrCopy(*scales, storage.col_scales);
+    ECQ_RETURN_IF_ERROR(ReadFixes(name, storage, matrix));
+    return ReadOrder(name, storage, matrix);
+  }
+
+  Status ReadFixes(const std::string& name, PackedTensor::Storage& storage, PackedTensor* matrix) {
     static_assert(sizeof(Fix) == 3 * sizeof(int32_t));
     const uint64_t num_fixes = PartLength(name, kFixesSuffix);
-    const Shape columns{matrix->desc.cols};
-    ECQ_TRY(const TensorView* fixes,
-            Part(name, kFixesSuffix, DType::kI32, {num_fixes, 3}, /*optional=*/true));
-    ECQ_TRY(const TensorView* scales, Part(name, kColScaleSuffix, DType::kF16, columns, true));
-    ECQ_TRY(const TensorView* order, Part(name, kColOrderSuffix, DType::kU32, columns, true));
-    if (fixes != nullptr) matrix->fixes = ViewOrCopy(*fixes, storage.fixes);
-    if (scales != nullptr) matrix->col_scales = ViewOrCopy(*scales, storage.col_scales);
-    if (order != nullptr) matrix->col_order = ViewOrCopy(*order, storage.col_order);
+    if (!PartIs(name, kFixesSuffix, DType::kU16)) {
+      ECQ_TRY(const TensorView* fixes,
+              Part(name, kFixesSuffix, DType::kI32, {num_fixes, 3}, /*optional=*/true));
+      if (fixes != nullptr) matrix->fixes = ViewOrCopy(*fixes, storage.fixes);
+      return OkStatus();
+    }
+    ECQ_TRY(const TensorView* pairs,
+            Part(name, kFixesSuffix, DType::kU16, {num_fixes, 2}, /*optional=*/false));
+    ECQ_TRY(storage.fixes,
+            ParseShortFixes(pairs->bytes, matrix->desc.rows, matrix->desc.cols, Where(name)));
+    matrix->fixes = storage.fixes;
+    return OkStatus();
+  }
+
+  Status ReadOrder(const std::string& name, PackedTensor::Storage& storage, PackedTensor* matrix) {
+    const uint32_t cols = matrix->desc.cols;
+    const bool is_short = PartIs(name, kColOrderSuffix, DType::kU16);
+    ECQ_TRY(const TensorView* order,
+            Part(name, kColOrderSuffix, is_short ? DType::kU16 : DType::kU32, {cols}, true));
+    ECQ_TRY(const TensorView* classes,
+            Part(name, kColClassSuffix, DType::kU8, {DivideRoundUp(uint64_t{cols}, 2)}, true));
+    if (order != nullptr && classes != nullptr) {
+      return Fail(ErrorCode::kBadLayout, name + ": has both classes and an order of columns");
+    }
+    if (classes != nullptr) {
+      ECQ_TRY(storage.col_order, ParseColumnClasses(classes->bytes, cols, Where(name)));
+      matrix->col_order = storage.col_order;
+    } else if (order != nullptr && is_short) {
+      for (uint32_t i = 0; i < cols; ++i) {
+        storage.col_order.push_back(LoadLe<uint16_t>(order->bytes.data() + sizeof(uint16_t) * i));
+      }
+      matrix->col_order = storage.col_order;
+    } else if (order != nullptr) {
+      matrix->col_order = ViewOrCopy(*order, storage.col_order);
+    }
     return OkStatus();
   }
 

@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "ecq/base/bytes.h"
 #include "ecq/base/mapped_file.h"
 #include "ecq/format/metadata.h"
 #include "ecq/format/stored_matrix.h"
+#include "ecq/pack/stored_form.h"
 
 namespace ecq {
 namespace {
@@ -31,9 +33,26 @@ struct Part {
   DType dtype;
   Shape shape;
   std::span<const uint8_t> bytes;
+  uint32_t version = kEcqBaseVersion;  // lowest reader that knows it
 };
 
-std::vector<Part> PartsOf(const PackedTensor& m) {
+// Parts that lie in a file otherwise than in memory.
+struct StoredForms {
+  std::optional<std::vector<uint16_t>> fixes;
+  std::optional<std::vector<uint8_t>> col_classes;
+  std::vector<uint16_t> col_order;
+
+  explicit StoredForms(const PackedTensor& m) {
+    if (!m.fixes.empty()) fixes = ShortFixes(m.fixes, m.desc.cols);
+    if (!m.col_order.empty()) col_classes = ColumnClasses(m.col_order);
+    if (!col_classes && m.desc.cols <= kMaxShortOrderCols) {
+      col_order.assign(m.col_order.begin(), m.col_order.end());
+    }
+  }
+};
+
+// `forms` must outlive the parts.
+std::vector<Part> PartsOf(const PackedTensor& m, const StoredForms& forms) {
   Shape scale_shape{m.scales.size()};
   if (m.scale_kind == ScaleKind::kGroup) scale_shape = {m.desc.scale_groups, m.desc.rows};
   std::vector<Part> parts{
@@ -43,13 +62,26 @@ std::vector<Part> PartsOf(const PackedTensor& m) {
   };
   if (!m.biases.empty())
     parts.push_back({kBiasSuffix, DType::kF16, scale_shape, AsBytes(m.biases)});
-  if (!m.fixes.empty()) {
+  if (forms.fixes) {
+    const std::span<const uint16_t> pairs(*forms.fixes);
+    parts.push_back(
+        {kFixesSuffix, DType::kU16, {pairs.size() / 2, 2}, AsBytes(pairs), kEcqThirdVersion});
+  } else if (!m.fixes.empty()) {
     parts.push_back({kFixesSuffix, DType::kI32, {m.fixes.size(), 3}, AsBytes(m.fixes)});
   }
   if (!m.col_scales.empty()) {
     parts.push_back({kColScaleSuffix, DType::kF16, {m.desc.cols}, AsBytes(m.col_scales)});
   }
-  if (!m.col_order.empty()) {
+  if (forms.col_classes) {
+    const std::span<const uint8_t> classes(*forms.col_classes);
+    parts.push_back({kColClassSuffix, DType::kU8, {classes.size()}, classes, kEcqThirdVersion});
+  } else if (!forms.col_order.empty()) {
+    parts.push_back({kColOrderSuffix,
+                     DType::kU16,
+                     {m.desc.cols},
+                     AsBytes(std::span<const uint16_t>(forms.col_order)),
+                     kEcqThirdVersion});
+  } else if (!m.col_order.empty()) {
     parts.push_back({kColOrderSuffix, DType::kU32, {m.desc.cols}, AsBytes(m.col_order)});
   }
   return parts;
@@ -141,12 +173,14 @@ Status EcqWriter::AddMatrix(std::string_view name, const PackedTensor& matrix,
   }
   if (matrix.desc.codec == CodecId::kWindow || matrix.desc.codec == CodecId::kRans16 ||
       matrix.desc.rotation != 0) {
-    version_ = kEcqSecondVersion;
+    version_ = std::max(version_, kEcqSecondVersion);
   }
   if (tables_.size() > kMaxTables || num_spans_ > kMaxSpans) {
     return Error{ErrorCode::kInvalidArgument, owned + ": too many tables or column spans"};
   }
-  for (const Part& part : PartsOf(matrix)) {
+  const StoredForms forms(matrix);
+  for (const Part& part : PartsOf(matrix, forms)) {
+    version_ = std::max(version_, part.version);
     ECQ_RETURN_IF_ERROR(
         AddTensor(owned + std::string(part.suffix), part.dtype, part.shape, part.bytes, stored));
   }

@@ -15,11 +15,11 @@
 namespace ecq {
 namespace {
 
-constexpr double kFixBits = 8.0 * sizeof(Fix);
+constexpr double kFixBits = kStoredFixBits;
 
 // Levels that are cheaper to list one by one than to keep in the table. Keeping a level takes one
 // of 2^prob_bits slots away from all others, total * log2(M / (M - 1)) bits, and prob_bits for each
-// occurrence; listing it takes a Fix and the code of the stand-in. Where prob_bits are the same, so
+// occurrence; listing it takes a fix and the code of the stand-in. Where prob_bits are the same, so
 // are the levels listed: raw and rans then give the same products of the same integers, bit for
 // bit.
 struct Outliers {
@@ -121,7 +121,7 @@ std::optional<Choice> PlanWith(const Codec& codec, uint32_t low_bits,
   choice.plan = *std::move(plan);
   choice.plan.low_bits = low_bits;
   choice.bytes = EstimateBytes(codec, choice.plan, rows, cols, choice.tiling) +
-                 choice.num_outliers * sizeof(Fix);
+                 choice.num_outliers * (kStoredFixBits / 8);
   return choice;
 }
 

@@ -8,6 +8,7 @@
 #include "ecq/base/hadamard.h"
 #include "ecq/codec/rans16_table.h"
 #include "ecq/codec/window_table.h"
+#include "ecq/pack/stored_form.h"
 #include "ecq/pack/window_encoder.h"
 
 namespace ecq {
@@ -223,7 +224,8 @@ Status CheckFixes(const PackedTensor& t, const std::string& where) {
 
 uint64_t PackedTensor::total_bytes() const {
   uint64_t bytes = payload.size() + index.size_bytes() + scales.size_bytes() + biases.size_bytes() +
-                   fixes.size_bytes() + col_scales.size_bytes() + col_order.size_bytes();
+                   StoredFixBytes(fixes, desc.cols) + col_scales.size_bytes() +
+                   StoredOrderBytes(col_order);
   for (const FrequencyTable& table : tables) bytes += table.SerializedBytes();
   for (const WindowTable& table : windows) bytes += WindowTableBytes(table);
   return bytes;

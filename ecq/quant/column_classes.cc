@@ -14,7 +14,7 @@ constexpr long kHalfOctaveOfOne = 18;
 constexpr int32_t kMinLevel = -128;
 // A Gaussian table record with its span in the metadata.
 constexpr double kTableBits = 8 * 16;
-constexpr double kOrderBitsPerColumn = 32;
+constexpr double kOrderBitsPerColumn = 4;
 
 using Counts = std::array<uint64_t, 256>;
 

@@ -131,12 +131,11 @@ class BlockQuantizer {
     gains_[row] = gain;
     if (gain == 0) return;
     squares -= gain * weight_level;  // what the gain leaves of them
-    constexpr double kFixBits = 8.0 * sizeof(Fix);
-    const double worth = kFixBits * 2 * std::log(2.0) * squares / weights_.cols;
+    const double worth = kStoredFixBits * 2 * std::log(2.0) * squares / weights_.cols;
     for (uint32_t c = 0; c < weights_.cols; ++c) {
       const double error = w[c] - gain * levels[c];
       if (error * error <= worth) continue;
-      constexpr double kLargest = Fix::kMaxDelta;
+      constexpr double kLargest = kMaxShortDelta;
       const double delta = std::clamp(std::nearbyint(error / gain), -kLargest, kLargest);
       if (delta != 0) fixes.push_back({row, c, static_cast<int32_t>(delta)});
     }

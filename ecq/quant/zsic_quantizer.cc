@@ -25,7 +25,6 @@ constexpr int32_t kMaxScaleExponent = 64;  // what a file holds
 constexpr uint16_t kSmallestNormalHalf = 0x0400;
 constexpr uint16_t kLargestHalf = 0x7bff;
 constexpr double kHalfBits = 16;
-constexpr double kFixBits = 8.0 * sizeof(Fix);
 
 // Sums over the rows of a column, in an order that vector units can keep.
 struct GainSums {
@@ -249,7 +248,7 @@ double ZsicQuantizer::EstimateBits(double step, ThreadPool& pool) const {
   const ColumnClasses classes =
       ClassifyColumns(coder.levels(), sample_rows_, row_weight, options_.max_classes, pool);
   const double fixes = row_weight * static_cast<double>(coder.fixes().size());
-  return (classes.bits + kFixBits * fixes) / static_cast<double>(weights_.size()) +
+  return (classes.bits + kStoredFixBits * fixes) / static_cast<double>(weights_.size()) +
          kHalfBits / weights_.rows + kHalfBits / weights_.cols;
 }
 

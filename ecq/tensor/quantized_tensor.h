@@ -29,6 +29,10 @@ struct Fix {
 
   bool operator==(const Fix&) const = default;
 };
+// What one takes in a file, but for few: those after a long way without any, and those of a matrix
+// with one of more than 16 bits (pack/stored_form.h).
+inline constexpr uint32_t kStoredFixBits = 32;
+inline constexpr int32_t kMaxShortDelta = 32767;  // on both sides of 0
 
 // How the levels of a matrix stand in a window code (portable/window.h); made by the quantizer,
 // since not every row of levels has a code. Tuples are counted in stored columns, and every row

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the golden vectors of tests/golden/codec with the encoder of ecq_ref.py.
+"""Writes the golden vectors of tests/golden/codec with the encoder of ecq_codestreams.py.
 
     make_golden_codec.py DIRECTORY
 
@@ -25,7 +25,7 @@ import random
 import struct
 import sys
 
-import ecq_ref
+import ecq_codestreams
 
 
 def leb128(value):
@@ -83,7 +83,7 @@ def window_levels(codes, cols, spans, memory):
     for row, own in enumerate(codes):
         above = codes[row - 1] if memory and row % 32 else [(0, 0)] * len(own)
         tuples = [
-            ecq_ref.window_tuple(table, n, p, raw)
+            ecq_codestreams.window_tuple(table, n, p, raw)
             for table, (n, raw), (p, _) in zip(tables, own, above)
         ]
         out.append([level for part in tuples for level in part][:cols])
@@ -122,7 +122,7 @@ class Writer:
         small = low_bits is not None
         parameters = (low_bits,) if small else ()
         state_bytes, state, unit = (2, "H", "B") if small else (4, "I", "H")
-        tables = [ecq_ref.read_table(record, 0)[0] for record in records]
+        tables = [ecq_codestreams.read_table(record, 0)[0] for record in records]
         spans = spans or [(len(levels[0]), 0)]
         self.head(name, f"rans16 {low_bits}" if small else "rans", lanes, blocks, levels)
         for table, record in zip(tables, records):
@@ -136,12 +136,12 @@ class Writer:
         self.levels(levels)
         column_tables = [tables[number] for columns, number in spans for _ in range(columns)]
         for tile in self.tiles(levels, lanes, blocks):
-            encode = ecq_ref.encode_rans16 if small else ecq_ref.encode_rans
+            encode = ecq_codestreams.encode_rans16 if small else ecq_codestreams.encode_rans
             states, units = encode(tile, lanes, column_tables, *parameters)
             stream = struct.pack(f"<{len(states)}{state}{len(units)}{unit}", *states, *units)
             padding = bytes(-len(stream) % 4)
             shape = len(tile), len(tile[0])
-            decode = ecq_ref.decode_rans16 if small else ecq_ref.decode_rans
+            decode = ecq_codestreams.decode_rans16 if small else ecq_codestreams.decode_rans
             back = decode(stream + padding, *shape, lanes, column_tables, *parameters)
             assert back == tile, name
             for lane, x in enumerate(states):
@@ -157,21 +157,21 @@ class Writer:
         self.head(name, f"raw {bits} {level_min}", lanes, blocks, levels)
         self.levels(levels)
         for tile in self.tiles(levels, lanes, blocks):
-            stream = ecq_ref.encode_raw(tile, lanes, bits, level_min)
-            back = ecq_ref.decode_raw(stream, len(tile), len(tile[0]), lanes, bits, level_min)
+            stream = ecq_codestreams.encode_raw(tile, lanes, bits, level_min)
+            back = ecq_codestreams.decode_raw(stream, len(tile), len(tile[0]), lanes, bits, level_min)
             assert back == tile, name
             self.data(stream, f"{len(stream) // 4} words", 32)
         self.say("end")
 
     def window(self, name, records, codes, cols, blocks=1, spans=None, memory=True):
-        tables = [ecq_ref.read_table(record, 0)[0] for record in records]
+        tables = [ecq_codestreams.read_table(record, 0)[0] for record in records]
         spans = spans or [(cols, 0)]
         of_columns = [(columns, tables[number]) for columns, number in spans]
         streams, levels = [], []
         for begin in range(0, len(codes), 32 * blocks):
             tile = codes[begin : begin + 32 * blocks]
-            streams.append(ecq_ref.encode_window(tile, cols, of_columns))
-            levels += ecq_ref.decode_window(streams[-1], len(tile), cols, memory, of_columns)
+            streams.append(ecq_codestreams.encode_window(tile, cols, of_columns))
+            levels += ecq_codestreams.decode_window(streams[-1], len(tile), cols, memory, of_columns)
         assert levels == window_levels(codes, cols, of_columns, memory), name
         self.head(name, f"window {12 if memory else 8}", 32, blocks, levels)
         for record in records:
@@ -192,7 +192,7 @@ class Writer:
 def write_counts(path):
     out = Writer(path, "rANS: numbers of symbols around the lane counts.")
     record = stored(8, -1, [64, 128, 64])
-    table = ecq_ref.read_table(record, 0)[0]
+    table = ecq_codestreams.read_table(record, 0)[0]
     for count in (1, 2, 31, 32, 33, 63, 64, 65):
         rng = random.Random(count)
         row = random_levels(rng, 1, [(count, 0)], [table])
@@ -207,7 +207,7 @@ def write_tables(path):
     rng = random.Random(1)
 
     def case(name, record, levels=None):
-        table = ecq_ref.read_table(record, 0)[0]
+        table = ecq_codestreams.read_table(record, 0)[0]
         levels = levels or random_levels(rng, 4, [(40, 0)], [table])
         out.rans(name, [record], levels, lanes=4)
 
@@ -236,7 +236,7 @@ def write_tables(path):
 def write_shapes(path):
     out = Writer(path, "rANS: lanes, ragged blocks, several tiles and column spans.")
     records = [gaussian(10, -6, 13, 3600000000), stored(12, -1, [1000, 2096, 1000])]
-    tables = [ecq_ref.read_table(record, 0)[0] for record in records]
+    tables = [ecq_codestreams.read_table(record, 0)[0] for record in records]
     rng = random.Random(2)
     for lanes, blocks, rows, cols in [
         (1, 1, 3, 5), (1, 4, 6, 7), (2, 2, 7, 9), (4, 1, 5, 7), (4, 3, 26, 5),
@@ -263,12 +263,12 @@ def write_rans16(path):
         "gaussian-skew": gaussian(8, -3, 11, 4080218931),
     }
     for name, record in tables.items():
-        table = ecq_ref.read_table(record, 0)[0]
+        table = ecq_codestreams.read_table(record, 0)[0]
         levels = random_levels(rng, 5, [(40, 0)], [table])
         out.rans(name, [record], levels, lanes=4, low_bits=0)
     out.rans("worked-example", [tables["of-the-format-page"]], [[1, -1]], low_bits=0)
     records = [tables["gaussian"], tables["gaussian-skew"]]
-    read = [ecq_ref.read_table(record, 0)[0] for record in records]
+    read = [ecq_codestreams.read_table(record, 0)[0] for record in records]
     for lanes, blocks, rows, cols in [
         (1, 1, 1, 1), (1, 4, 6, 7), (4, 3, 26, 5), (32, 1, 1, 33), (32, 1, 33, 6), (32, 2, 70, 4),
         (32, 1, 64, 34),
