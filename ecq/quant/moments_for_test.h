@@ -39,15 +39,15 @@ inline TestMatrix GaussianMatrix(uint64_t seed, uint32_t rows, uint32_t cols,
 // Moments with the spectrum k^-power in random directions, then channel scales
 // lognormal(channel_spread).
 inline InputMoments CorrelatedMoments(uint64_t seed, uint32_t cols, double power,
-                                      double channel_spread) {
+                                      double channel_spread, uint32_t reflections = 12) {
   Rng rng(seed);
   const size_t n = cols;
-  // Random reflections turn a diagonal matrix in every direction.
+  // Random reflections turn a diagonal matrix in every direction, the more the more evenly.
   std::vector<double> sigma(n * n, 0.0);
   for (size_t k = 0; k < n; ++k) sigma[k * (n + 1)] = std::pow(k + 1.0, -power);
   std::vector<double> v(n);
   std::vector<double> sv(n);
-  for (int reflection = 0; reflection < 12; ++reflection) {
+  for (uint32_t reflection = 0; reflection < reflections; ++reflection) {
     double norm = 0;
     for (double& x : v) {
       x = rng.Gaussian();

@@ -158,15 +158,87 @@ TEST(WindowSearchTest, TwoRowsAgreeWithExhaustiveSearch) {
   }
 }
 
+TupleMetric RandomMetric(Rng& rng) {
+  TupleMetric metric = {};
+  float root[kTupleCols][kTupleCols];
+  for (auto& row : root) {
+    for (float& x : row) x = static_cast<float>(rng.Gaussian());
+  }
+  for (uint32_t a = 0; a < kTupleCols; ++a) {
+    for (uint32_t b = 0; b < kTupleCols; ++b) {
+      for (uint32_t k = 0; k < kTupleCols; ++k) metric.m[a][b] += root[a][k] * root[b][k] / 4;
+    }
+    metric.m[a][a] += 0.1f;
+  }
+  return metric;
+}
+
+// With a metric: what Find() says its codes cost is what they cost, which is less than what codes
+// found without it do; where no raw bit is a sign of one weight, the first row of a code without
+// memory has the best code there is.
+TEST(WindowSearchTest, MetricDecidesWhatIsNear) {
+  Rng rng(17);
+  for (const bool has_memory : {false, true}) {
+    for (size_t rate = 0; rate < kWindowRates.size(); ++rate) {
+      const WindowTable& table = GaussianWindowTable(rate, has_memory);
+      const WindowCodebook codebook = WindowCodebook::Of(table, 1 / kWindowLevelsPerSigma);
+      const TupleMetric metric = RandomMetric(rng);
+      WeightTuple tuples[kMaxLanes];
+      for (WeightTuple& tuple : tuples) {
+        for (float& w : tuple.w) w = static_cast<float>(rng.Gaussian());
+      }
+      const auto cost_of = [&](uint32_t row, TupleCode code, uint32_t above) {
+        const WindowTuple levels = DecodeTuple(table, code, above);
+        double cost = 0;
+        float e[kTupleCols];
+        for (uint32_t j = 0; j < kTupleCols; ++j) {
+          e[j] = tuples[row].w[j] - static_cast<float>(WeightOf(levels, j)) / kWindowLevelsPerSigma;
+        }
+        for (uint32_t a = 0; a < kTupleCols; ++a) {
+          for (uint32_t b = 0; b < kTupleCols; ++b) cost += e[a] * metric.m[a][b] * e[b];
+        }
+        return cost;
+      };
+      const auto cost_of_all = [&](const TupleCode* codes) {
+        double cost = 0;
+        for (uint32_t row = 0; row < kMaxLanes; ++row) {
+          cost += cost_of(row, codes[row], has_memory && row > 0 ? codes[row - 1].byte : 0);
+        }
+        return cost;
+      };
+      TupleCode plain[kMaxLanes];
+      TupleCode codes[kMaxLanes];
+      WindowSearch search(codebook, has_memory);
+      search.Find(tuples, kMaxLanes, plain);
+      search.SetMetric(metric);
+      const double found = search.Find(tuples, kMaxLanes, codes);
+      EXPECT_NEAR(found, cost_of_all(codes), 1e-3 * found + 1e-4) << rate;
+      EXPECT_LT(found, 0.95 * cost_of_all(plain)) << rate;
+      if (has_memory || table.raw_bits > 2) continue;
+      for (uint32_t row = 0; row < kMaxLanes; ++row) {
+        double best = std::numeric_limits<double>::infinity();
+        for (uint32_t code = 0; code < 1u << (table.code_bits + table.raw_bits); ++code) {
+          const TupleCode split = {static_cast<uint8_t>(code >> table.raw_bits),
+                                   static_cast<uint8_t>(code & ((1u << table.raw_bits) - 1))};
+          best = std::min(best, cost_of(row, split, 0));
+        }
+        EXPECT_NEAR(cost_of(row, codes[row], 0), best, 1e-3 * best + 1e-4) << rate;
+      }
+    }
+  }
+}
+
 TEST(WindowSearchTest, TargetsFindEquallyGoodCodes) {
   const CpuTarget before = ActiveCpuTarget();
   Rng rng(9);
+  const TupleMetric metric = RandomMetric(rng);
   WeightTuple tuples[kMaxLanes];
   for (WeightTuple& tuple : tuples) {
     for (float& w : tuple.w) w = static_cast<float>(rng.Gaussian());
   }
   for (size_t rate = 0; rate < kWindowRates.size(); ++rate) {
     double reference = -1;
+    double with_metric = -1;
     for (const CpuTarget target : kAllCpuTargets) {
       if (!CpuTargetSupported(target)) continue;
       ASSERT_TRUE(SetActiveCpuTarget(target).ok());
@@ -176,6 +248,10 @@ TEST(WindowSearchTest, TargetsFindEquallyGoodCodes) {
       const double error = search.Find(tuples, kMaxLanes, codes);
       if (reference < 0) reference = error;
       EXPECT_NEAR(error, reference, 1e-4 * reference);
+      search.SetMetric(metric);
+      const double cost = search.Find(tuples, kMaxLanes, codes);
+      if (with_metric < 0) with_metric = cost;
+      EXPECT_NEAR(cost, with_metric, 1e-3 * with_metric);
     }
   }
   ASSERT_TRUE(SetActiveCpuTarget(before).ok());

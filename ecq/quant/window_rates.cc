@@ -50,6 +50,7 @@ WindowRatePlan PlanWindowRates(std::span<const double> values, double row_bits, 
     plan.rates[step.group] = step.to;
     ++taken;
   }
+  if (steps.empty()) return plan;
   const double last = steps[taken > 0 ? taken - 1 : 0].saving;
   const double next = taken < steps.size() ? steps[taken].saving : last;
   plan.slope = std::sqrt(last * next);

@@ -18,7 +18,7 @@ struct SuccessiveWindowOptions {
   bool has_memory = true;       // 12 bits of window rather than 8
   bool use_fixes = true;        // weights that the tables miss get their value apart
   bool pays_for_tables = true;  // false if the file has them for other matrices
-  FactorOptions factor;         // its order is not used: columns are ordered here
+  FactorOptions factor = {};    // its order is not used: columns are ordered here
 };
 
 // Quantizes W (N, K) so that trace(E moments E^T) of the error E is small. Columns are sorted into
