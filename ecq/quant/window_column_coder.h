@@ -44,8 +44,6 @@ class WindowColumnCoder final : public ColumnCoder {
   std::vector<Fix> TakeFixes();
 
  private:
-  static constexpr uint32_t kBlocksPerTask = 2;
-
   // Of the group at work.
   struct Group {
     uint32_t begin;

@@ -36,6 +36,8 @@ constexpr float kLargestColumn = 0x1p12f;
 // Fixes are counted in a sample of the rows: at least as many, else one in kSampleStride.
 constexpr uint32_t kSampleRows = 128;
 constexpr uint32_t kSampleStride = 8;
+// Of the fixes that a code without memory wants, what one with memory wants.
+constexpr double kMemoryShare = 0.8;
 // Most of the bits of a matrix that are taken from its codes for fixes.
 constexpr double kFixShare = 1.0 / 16;
 
@@ -255,10 +257,10 @@ struct FixForecast {
   double reserve = 0;
 };
 
-// Codes a sample of the rows in classes made for the code without memory, which is fast and wants a
-// few more fixes.
+// Codes a sample of the rows in classes made for the code without memory, which is fast. wanted:
+// the share of its fixes that count.
 FixForecast ForecastFixes(WeightView weights, const Sizes& sizes, const Classes& classes,
-                          const InputFactor& factor, ThreadPool& pool) {
+                          const InputFactor& factor, double wanted, ThreadPool& pool) {
   const uint32_t stride = std::clamp(weights.rows / kSampleRows, 1u, kSampleStride);
   const uint32_t rows = static_cast<uint32_t>(DivideRoundUp(weights.rows, stride));
   Sizes sample_sizes = {std::vector<float>(rows), sizes.columns};
@@ -276,7 +278,7 @@ FixForecast ForecastFixes(WeightView weights, const Sizes& sizes, const Classes&
   CodeSuccessively(view, scales, factor, kTupleCols, coder, pool);
   FixForecast forecast;
   forecast.columns.resize(weights.cols);
-  const double share = double{1} * weights.rows / rows;
+  const double share = wanted * weights.rows / rows;
   for (const Fix& fix : coder.TakeFixes()) {
     forecast.columns[classes.order[fix.col]] += share;
     forecast.sum += share;
@@ -311,7 +313,8 @@ Result<QuantizedTensor> QuantizeWindowSuccessive(WeightView weights, const Input
     const Classes classes = budget.Plan(values, 0, false);
     factor_options.order = classes.order;
     ECQ_TRY(const InputFactor factor, InputFactor::Create(moments, factor_options, where));
-    forecast = ForecastFixes(weights, sizes, classes, factor, pool);
+    forecast =
+        ForecastFixes(weights, sizes, classes, factor, options.has_memory ? kMemoryShare : 1, pool);
     fix_bits = std::min(kFixBits * forecast.reserve,
                         std::max(budget.BitsLeft(classes), kFixShare * budget.total()));
   }
