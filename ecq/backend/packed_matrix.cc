@@ -9,9 +9,9 @@
 
 #include "ecq/base/hadamard.h"
 #include "ecq/base/half.h"
+#include "ecq/blas/gemm.h"
 #include "ecq/codec/rans16_table.h"
 #include "ecq/kernels/activations.h"
-#include "ecq/blas/gemm.h"
 #include "ecq/kernels/cpu/dense_kernels.h"
 #include "ecq/kernels/packed_kernels.h"
 

@@ -158,6 +158,8 @@ namespace {
 constexpr uint32_t kBlock = 128;
 constexpr uint32_t kPanel = kMaxColumnGroup;
 constexpr uint32_t kRowsPerTask = 256;  // fixed, so that sums do not depend on the threads
+// Of the work on a single column, which is not worth waking other threads for with fewer rows.
+constexpr uint32_t kColumnRowsPerTask = 2048;
 
 // y += a x.
 void AddScaled(uint32_t n, float a, const float* x, float* y) {
@@ -205,16 +207,17 @@ class SuccessiveLoop {
   float* Errors(uint32_t position) { return errors_.data() + size_t{position} * rows_; }
   float* Targets(uint32_t position) { return targets_.data() + size_t{position % kBlock} * rows_; }
 
+  // Calls fn(begin, end) for pieces of the rows.
   template <typename F>
-  void ForRows(F&& fn) {
-    pool_.Run(DivideRoundUp(rows_, kRowsPerTask), [&](size_t task, size_t) {
-      const uint32_t begin = static_cast<uint32_t>(task) * kRowsPerTask;
-      fn(begin, std::min(rows_, begin + kRowsPerTask));
+  void ForRows(uint32_t rows_per_task, F&& fn) {
+    pool_.Run(DivideRoundUp(rows_, rows_per_task), [&](size_t task, size_t) {
+      const uint32_t begin = static_cast<uint32_t>(task) * rows_per_task;
+      fn(begin, std::min(rows_, begin + rows_per_task));
     });
   }
 
   void Transpose(WeightView weights, std::span<const float> row_scales) {
-    ForRows([&](uint32_t begin, uint32_t end) {
+    ForRows(kRowsPerTask, [&](uint32_t begin, uint32_t end) {
       std::array<float, kRowsPerTask> inverse;
       for (uint32_t r = begin; r < end; ++r) {
         const float scale = row_scales.empty() ? 1.0f : row_scales[r];
@@ -232,7 +235,7 @@ class SuccessiveLoop {
   // Adds to the targets of positions [begin, end) what the errors of [from, to) feed to them.
   void AddFeedback(uint32_t begin, uint32_t end, uint32_t from, uint32_t to) {
     if (from == to || !factor_.has_feedback()) return;
-    ForRows([&](uint32_t row, uint32_t row_end) {
+    ForRows(kRowsPerTask, [&](uint32_t row, uint32_t row_end) {
       AddGemm(end - begin, row_end - row, to - from, {factor_.Feedback(begin) + from, cols_},
               {Errors(from) + row, rows_}, {Targets(begin) + row, rows_});
     });
@@ -254,13 +257,17 @@ class SuccessiveLoop {
 
   void RunGroup(uint32_t begin, uint32_t end, uint32_t panel_end, ColumnCoder& coder) {
     for (uint32_t i = begin; i < end; ++i) {
-      if (factor_.IsDead(i)) {
-        std::fill_n(Targets(i), rows_, 0.0f);
-        continue;
-      }
-      for (uint32_t k = end; k < panel_end && factor_.has_feedback(); ++k) {
-        AddScaled(rows_, factor_.Feedback(i)[k], Errors(k), Targets(i));
-      }
+      if (factor_.IsDead(i)) std::fill_n(Targets(i), rows_, 0.0f);
+    }
+    if (end < panel_end && factor_.has_feedback()) {
+      ForRows(kColumnRowsPerTask, [&](uint32_t row, uint32_t row_end) {
+        for (uint32_t i = begin; i < end; ++i) {
+          if (factor_.IsDead(i)) continue;
+          for (uint32_t k = end; k < panel_end; ++k) {
+            AddScaled(row_end - row, factor_.Feedback(i)[k], Errors(k) + row, Targets(i) + row);
+          }
+        }
+      });
     }
     coder.Code(begin, end, Targets(begin), coded_.data());
     for (uint32_t i = end; i-- > begin;) {

@@ -150,7 +150,7 @@ TEST(SuccessiveTest, ReturnsTheErrorThatTheMomentsGive) {
 }
 
 TEST(SuccessiveTest, DoesNotDependOnThreads) {
-  const TestMatrix m = GaussianMatrix(5, 700, 90);
+  const TestMatrix m = GaussianMatrix(5, 4500, 90);
   const InputFactor factor = MustFactor(CorrelatedMoments(9, 90, 0.7, 0.5));
   std::vector<float> first;
   double first_error = 0;

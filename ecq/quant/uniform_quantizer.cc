@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 #include <utility>
 
 #include "ecq/base/bytes.h"
 #include "ecq/quant/half_scales.h"
 #include "ecq/quant/row_rms.h"
+#include "ecq/quant/step_search.h"
 
 namespace ecq {
 namespace {
@@ -181,35 +181,18 @@ Result<QuantizedTensor> UniformQuantizer::Quantize(double relative_step, ThreadP
 
 double FindRelativeStep(const UniformQuantizer& quantizer, uint64_t num_weights,
                         double target_bytes, const ByteEstimate& estimate, ThreadPool& pool) {
-  constexpr int kMaxSteps = 12;
   constexpr double kTolerance = 0.0005;
   constexpr uint64_t kSampleWeights = 1 << 20;
   const double bits_per_byte = 8.0 / static_cast<double>(num_weights);
-
-  // sqrt(2 pi e) * 2^-R: the step at which a unit Gaussian has entropy R. No grid of int8 levels
-  // has use for a first guess beyond 16 bits.
-  double log_step = 2.05 - std::clamp(target_bytes * bits_per_byte, 0.0, 16.0);
-  double slope = -1;  // bits per weight per unit of log_step
-  double best_step = log_step;
-  double best_difference = std::numeric_limits<double>::infinity();
-  double previous_step = 0;
-  double previous_bits = 0;
-  for (int i = 0; i < kMaxSteps; ++i) {
+  const double target_bits = target_bytes * bits_per_byte;
+  StepSearchOptions search;
+  search.first = GaussianLogStep(target_bits);
+  search.tolerance = kTolerance * target_bits;
+  const auto excess_bits = [&](double log_step) -> Result<double> {
     const LevelCounts counts = quantizer.CountLevels(std::exp2(log_step), kSampleWeights, pool);
-    const double bits = (estimate(counts) - target_bytes) * bits_per_byte;
-    if (std::abs(bits) < best_difference) {
-      best_difference = std::abs(bits);
-      best_step = log_step;
-    }
-    if (std::abs(bits) <= kTolerance * target_bytes * bits_per_byte) break;
-    if (i > 0 && log_step != previous_step) {
-      slope = std::clamp((bits - previous_bits) / (log_step - previous_step), -2.0, -0.1);
-    }
-    previous_step = log_step;
-    previous_bits = bits;
-    log_step -= std::clamp(bits / slope, -3.0, 3.0);
-  }
-  return std::exp2(best_step);
+    return (estimate(counts) - target_bytes) * bits_per_byte;
+  };
+  return std::exp2(FindStep(search, excess_bits).value().log_step);
 }
 
 }  // namespace ecq
