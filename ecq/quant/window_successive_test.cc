@@ -199,6 +199,21 @@ TEST(SuccessiveWindowTest, BeatsDataFreeWhereInputsCorrelate) {
   }
 }
 
+TEST(SuccessiveWindowTest, TheDiagonalAloneHelps) {
+  const TestMatrix m = GaussianMatrix(16, 256, 256);
+  const InputMoments moments = CorrelatedMoments(17, 256, 0.7, 0.5);
+  ThreadPool pool(2);
+  const auto plain = QuantizeWindow(m.view(), {.bpw = 3}, pool);
+  ASSERT_TRUE(plain.ok());
+  SuccessiveWindowOptions options = {.bpw = 3};
+  options.factor.diagonal_only = true;
+  const QuantizedTensor diagonal = Quantize(m, moments, options);
+  ExpectConsistent(diagonal);
+  const double error = ErrorOf(m, moments, diagonal);
+  EXPECT_LT(error, 0.95 * ErrorOf(m, moments, *plain));
+  EXPECT_GT(error, ErrorOf(m, moments, Quantize(m, moments, {.bpw = 3})));
+}
+
 TEST(SuccessiveWindowTest, ErrorFallsWithRate) {
   const TestMatrix m = GaussianMatrix(8, 128, 256);
   const InputMoments moments = CorrelatedMoments(9, 256, 1.2, 0.5);
