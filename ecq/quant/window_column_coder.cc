@@ -56,8 +56,7 @@ void WindowColumnCoder::Code(uint32_t begin, uint32_t end, const float* targets,
   });
   const TupleMetric metric = MetricOf(group);
   std::vector<uint8_t> has_metric(pool_.num_threads());
-  const uint32_t num_blocks = static_cast<uint32_t>(DivideRoundUp(rows(), kMaxLanes));
-  pool_.Run(DivideRoundUp(num_blocks, kBlocksPerTask), [&](size_t task, size_t worker) {
+  pool_.Run(DivideRoundUp(rows(), kMaxLanes), [&](size_t block, size_t worker) {
     std::vector<WindowSearch>& searches = searches_[worker];
     if (searches.empty()) {
       for (const WindowTable& table : out_.window->tables) {
@@ -67,10 +66,7 @@ void WindowColumnCoder::Code(uint32_t begin, uint32_t end, const float* targets,
     }
     if (!has_metric[worker]) searches[group.span].SetMetric(metric);
     has_metric[worker] = 1;
-    const uint32_t first = static_cast<uint32_t>(task) * kBlocksPerTask;
-    for (uint32_t b = first; b < std::min(num_blocks, first + kBlocksPerTask); ++b) {
-      CodeBlock(group, b, searches[group.span]);
-    }
+    CodeBlock(group, static_cast<uint32_t>(block), searches[group.span]);
   });
   for (uint32_t j = group.cols; j-- > 0;) FinishColumn(group, j, coded + size_t{j} * rows());
 }

@@ -14,7 +14,7 @@
 namespace ecq {
 
 // What a fix takes in a file: 16 bits of value and 16 of position.
-inline constexpr double kFixBits = 32;
+inline constexpr double kFixBits = kStoredFixBits;
 
 // When a weight that its code misses becomes a fix.
 struct FixRule {
@@ -44,8 +44,6 @@ class WindowColumnCoder final : public ColumnCoder {
   std::vector<Fix> TakeFixes();
 
  private:
-  static constexpr uint32_t kBlocksPerTask = 2;
-
   // Of the group at work.
   struct Group {
     uint32_t begin;

@@ -51,9 +51,10 @@ WindowRatePlan PlanWindowRates(std::span<const double> values, double row_bits, 
     ++taken;
   }
   if (steps.empty()) return plan;
+  const double next = taken < steps.size() ? steps[taken].saving : 0;
+  while (taken > 1 && steps[taken - 1].saving <= 0) --taken;
   const double last = steps[taken > 0 ? taken - 1 : 0].saving;
-  const double next = taken < steps.size() ? steps[taken].saving : last;
-  plan.slope = std::sqrt(last * next);
+  plan.slope = next > 0 ? std::sqrt(last * next) : last;
   return plan;
 }
 

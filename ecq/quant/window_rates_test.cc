@@ -85,7 +85,9 @@ TEST(WindowRatesTest, Edges) {
   const std::vector<double> values = {3, 2, 0};
   EXPECT_EQ(PlanWindowRates(values, 0, true).rates, std::vector<size_t>({0, 0, 0}));
   EXPECT_EQ(PlanWindowRates(values, 1e9, true).rates, std::vector<size_t>({6, 6, 6}));
-  EXPECT_GE(PlanWindowRates(values, 1e9, true).slope, 0);
+  EXPECT_GT(PlanWindowRates(values, 1e9, true).slope, 0);
+  // Bits that groups of no value would get still have a price.
+  EXPECT_GT(PlanWindowRates(values, 2 * 128 + 40, true).slope, 0);
   EXPECT_TRUE(PlanWindowRates({}, 100, false).rates.empty());
 }
 

@@ -1,77 +1,110 @@
-// Bodies of the scans; included once per instruction set level, where the compiler vectorizes them.
+// Bodies of the scans; included once per instruction set level, which decides how many registers a
+// vector of a batch takes.
 
 namespace ecq::ECQ_TARGET {
 
-static void ScanWindowEntries(const float* __restrict planes, const float* __restrict norms,
-                              uint32_t count, const float* y, float base, int32_t label,
-                              float* __restrict best, int32_t* __restrict from) {
-  const float y0 = -2 * y[0];
-  const float y1 = -2 * y[1];
-  const float y2 = -2 * y[2];
-  const float y3 = -2 * y[3];
-  const float* const p0 = planes;
-  const float* const p1 = planes + kWindowEntries;
-  const float* const p2 = planes + 2 * kWindowEntries;
-  const float* const p3 = planes + 3 * kWindowEntries;
-  count = count / kScanBatch * kScanBatch;  // tells the compiler
-  for (uint32_t i = 0; i < count; ++i) {
-    const float cost = base + norms[i] + (y0 * p0[i] + y1 * p1[i]) + (y2 * p2[i] + y3 * p3[i]);
-    const bool better = cost < best[i];
-    best[i] = better ? cost : best[i];
-    from[i] = better ? label : from[i];
-  }
-}
+typedef float Floats __attribute__((vector_size(kScanBatch * sizeof(float))));
+typedef int32_t Ints __attribute__((vector_size(kScanBatch * sizeof(int32_t))));
+// The same at any address.
+typedef float LooseFloats
+    __attribute__((vector_size(kScanBatch * sizeof(float)), aligned(alignof(float))));
 
-static void ScanWindowPairs(const float* __restrict planes, const float* y, float base,
-                            int32_t label, float* __restrict best, int32_t* __restrict from) {
-  constexpr uint32_t kHigh = kTupleCols * kWindowEntries;
-  for (uint32_t i = 0; i < kWindowEntries; ++i) {
-    float cost = base;
-    for (uint32_t j = 0; j < kTupleCols; ++j) {
-      const float low = y[j] - planes[j * kWindowEntries + i];
-      const float high = y[j] - planes[kHigh + j * kWindowEntries + i];
-      const float a = low * low;
-      const float b = high * high;
-      cost += a < b ? a : b;
+static void ScanWindowEntries(const float* planes, uint32_t count, std::span<const ScanTurn> turns,
+                              float* best, int32_t* from) {
+  for (uint32_t i = 0; i < count; i += kScanBatch) {
+    const Floats p0 = *reinterpret_cast<const Floats*>(planes + i);
+    const Floats p1 = *reinterpret_cast<const Floats*>(planes + kWindowEntries + i);
+    const Floats p2 = *reinterpret_cast<const Floats*>(planes + 2 * kWindowEntries + i);
+    const Floats p3 = *reinterpret_cast<const Floats*>(planes + 3 * kWindowEntries + i);
+    Floats least = Floats{} + std::numeric_limits<float>::infinity();
+    Ints label = {};
+    for (const ScanTurn& turn : turns) {
+      const Floats norms = *reinterpret_cast<const LooseFloats*>(turn.norms + i);
+      const Floats cost = turn.base + norms + (-2 * turn.y[0] * p0 + -2 * turn.y[1] * p1) +
+                          (-2 * turn.y[2] * p2 + -2 * turn.y[3] * p3);
+      label = cost < least ? Ints{} + turn.label : label;
+      least = cost < least ? cost : least;
     }
-    const bool better = cost < best[i];
-    best[i] = better ? cost : best[i];
-    from[i] = better ? label : from[i];
+    *reinterpret_cast<Floats*>(best + i) = least;
+    *reinterpret_cast<Ints*>(from + i) = label;
   }
 }
 
-static void ScanWindowFormPairs(const float* __restrict planes, const TupleForm& form,
-                                const float* y, float base, int32_t label, float* __restrict best,
-                                int32_t* __restrict from) {
-  static_assert(kTupleCols == 4);
+static void ScanWindowPairs(const float* planes, uint32_t count, std::span<const ScanTurn> turns,
+                            float* best, int32_t* from) {
   constexpr uint32_t kHigh = kTupleCols * kWindowEntries;
-  const float f32 = form.feed[3][2];
-  const float f31 = form.feed[3][1];
-  const float f30 = form.feed[3][0];
-  const float f21 = form.feed[2][1];
-  const float f20 = form.feed[2][0];
-  const float f10 = form.feed[1][0];
-  // What is left of t by the nearer of two magnitudes, with the sign of t.
-  const auto left = [planes](float t, uint32_t j, uint32_t i) {
-    const float magnitude = __builtin_fabsf(t);
-    const float low = magnitude - planes[j * kWindowEntries + i];
-    const float high = magnitude - planes[kHigh + j * kWindowEntries + i];
-    const float nearer = low * low < high * high ? low : high;
-    return nearer * __builtin_copysignf(1.0f, t);
-  };
-  for (uint32_t i = 0; i < kWindowEntries; ++i) {
-    const float r3 = left(y[3], 3, i);
-    const float r2 = left(y[2] + f32 * r3, 2, i);
-    const float r1 = left(y[1] + f31 * r3 + f21 * r2, 1, i);
-    const float r0 = left(y[0] + f30 * r3 + f20 * r2 + f10 * r1, 0, i);
-    const float cost = base + (form.weight[0] * r0 * r0 + form.weight[1] * r1 * r1) +
-                       (form.weight[2] * r2 * r2 + form.weight[3] * r3 * r3);
-    const bool better = cost < best[i];
-    best[i] = better ? cost : best[i];
-    from[i] = better ? label : from[i];
+  for (uint32_t i = 0; i < count; i += kScanBatch) {
+    Floats least = Floats{} + std::numeric_limits<float>::infinity();
+    Ints label = {};
+    for (const ScanTurn& turn : turns) {
+      Floats cost = Floats{} + turn.base;
+      for (uint32_t j = 0; j < kTupleCols; ++j) {
+        const float* const plane = planes + j * kWindowEntries + i;
+        const Floats low = turn.y[j] - *reinterpret_cast<const Floats*>(plane);
+        const Floats high = turn.y[j] - *reinterpret_cast<const Floats*>(plane + kHigh);
+        const Floats a = low * low;
+        const Floats b = high * high;
+        cost += a < b ? a : b;
+      }
+      label = cost < least ? Ints{} + turn.label : label;
+      least = cost < least ? cost : least;
+    }
+    *reinterpret_cast<Floats*>(best + i) = least;
+    *reinterpret_cast<Ints*>(from + i) = label;
   }
 }
 
-inline constexpr WindowScan kWindowScan{ScanWindowEntries, ScanWindowPairs, ScanWindowFormPairs};
+template <bool kHasPairs>
+static void ScanWindowForm(const float* planes, uint32_t count, std::span<const ScanTurn> turns,
+                           float* best, int32_t* from) {
+  constexpr uint32_t kHigh = kTupleCols * kWindowEntries;
+  constexpr int32_t kSign = std::numeric_limits<int32_t>::min();
+  for (uint32_t i = 0; i < count; i += kScanBatch) {
+    Floats least = Floats{} + std::numeric_limits<float>::infinity();
+    Ints label = {};
+    for (const ScanTurn& turn : turns) {
+      const TupleForm& form = *turn.form;
+      Floats cost = Floats{} + turn.base;
+      Floats left[kTupleCols];  // r of TupleForm
+      for (uint32_t j = kTupleCols; j-- > 0;) {
+        Floats target = Floats{} + turn.y[j];
+        for (uint32_t k = j + 1; k < kTupleCols; ++k) target += form.feed[k][j] * left[k];
+        const Ints bits = reinterpret_cast<Ints>(target);
+        const Ints magnitude_bits = bits & ~kSign;
+        const Floats magnitude = reinterpret_cast<Floats>(magnitude_bits);
+        const float* const plane = planes + j * kWindowEntries + i;
+        Floats nearer = magnitude - *reinterpret_cast<const Floats*>(plane);
+        if constexpr (kHasPairs) {
+          const Floats high = magnitude - *reinterpret_cast<const Floats*>(plane + kHigh);
+          nearer = nearer * nearer < high * high ? nearer : high;
+        }
+        const Ints left_bits = reinterpret_cast<Ints>(nearer) ^ (bits & kSign);
+        left[j] = reinterpret_cast<Floats>(left_bits);
+        cost += form.weight[j] * (nearer * nearer);
+      }
+      label = cost < least ? Ints{} + turn.label : label;
+      least = cost < least ? cost : least;
+    }
+    *reinterpret_cast<Floats*>(best + i) = least;
+    *reinterpret_cast<Ints*>(from + i) = label;
+  }
+}
+
+static void ScanWindowStates(const float* best, uint32_t count, float* costs, int32_t* codes) {
+  Floats least = *reinterpret_cast<const Floats*>(best);
+  Ints first = {};
+  for (uint32_t n = kScanBatch; n < count; n += kScanBatch) {
+    const Floats cost = *reinterpret_cast<const Floats*>(best + n);
+    first = cost < least ? Ints{} + static_cast<int32_t>(n) : first;
+    least = cost < least ? cost : least;
+  }
+  for (uint32_t state = 0; state < kScanBatch; ++state) {
+    costs[state] = least[state];
+    codes[state] = first[state] + static_cast<int32_t>(state);
+  }
+}
+
+inline constexpr WindowScan kWindowScan{ScanWindowEntries, ScanWindowPairs, ScanWindowForm<false>,
+                                        ScanWindowForm<true>, ScanWindowStates};
 
 }  // namespace ecq::ECQ_TARGET

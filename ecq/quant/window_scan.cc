@@ -2,6 +2,8 @@
 #include "ecq/quant/window_scan.h"
 
 #include <cstdint>
+#include <limits>
+#include <span>
 
 #include "ecq/base/cpu_target.h"
 #include "ecq/base/target_region.h"

@@ -2,46 +2,56 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "ecq/portable/window.h"
 
 namespace ecq {
 
-// Entries are scanned by as many; every number of them is a multiple.
-inline constexpr uint32_t kScanBatch = 16;
-
-// Scans the entries of a table: for i in [0, count)
-//   cost = base + norms[i] - 2 y . entry i
-//   if cost < best[i]: best[i] = cost, from[i] = label.
-// planes: entry weights, (kTupleCols, 128); norms (128); y (4). With norms of |entry|^2 and |y|^2
-// in base, that is a squared distance.
-using ScanEntries = void (*)(const float* planes, const float* norms, uint32_t count,
-                             const float* y, float base, int32_t label, float* best, int32_t* from);
-
-// The same for 128 entries where each weight has two magnitudes to choose from, planes and planes +
-// 4 * 128, and the cost is the sum over the weights of the smaller squared difference to y >= 0.
-using ScanPairs = void (*)(const float* planes, const float* y, float base, int32_t label,
-                           float* best, int32_t* from);
+// Entries are scanned by as many; every number of them is a multiple. They lead to one state each.
+inline constexpr uint32_t kScanBatch = 1u << kWindowStateBits;
 
 // A quadratic form of the difference e of two tuples as a sum of squares, the last weight first:
-//   r[k] = e[k] + sum over j > k of (y's part that the r[j] bring, feed[j][k] r[j])
-//   form = sum of weight[k] r[k]^2.
+//   r[k] = e[k] + sum over j > k of feed[j][k] r[j],  form = sum of weight[k] r[k]^2.
 // So a sign or low bit of weight k is chosen best, given those after it, where it comes nearest to
-// y[k] + sum of feed[j][k] r[j].
+// the target plus the sum of feed[j][k] r[j].
 struct TupleForm {
   float weight[kTupleCols];
   float feed[kTupleCols][kTupleCols];
 };
 
-// Pairs in the order of `form`: the magnitude and the sign of each weight are those nearest to what
-// those after it leave, and the cost is the form.
-using ScanFormPairs = void (*)(const float* planes, const TupleForm& form, const float* y,
-                               float base, int32_t label, float* best, int32_t* from);
+// One way to come to the codes of a table: a target, turned back to where the entries stand.
+struct ScanTurn {
+  float y[kTupleCols];
+  float base;             // what it costs to come this way
+  int32_t label;          // of the way
+  const float* norms;     // entries: what each adds, (128)
+  const TupleForm* form;  // of signs and of form_pairs
+};
+
+// For each entry i in [0, count) the turn with the least cost, the first of equals:
+//   best[i] = min over turns of cost(i, turn), from[i] = its label.
+// planes: weights of entries, (kTupleCols, 128), aligned to 64 bytes like best and from; then, for
+// pairs, as many once more.
+using ScanTurns = void (*)(const float* planes, uint32_t count, std::span<const ScanTurn> turns,
+                           float* best, int32_t* from);
+
+// For each state, the low bits of a code, the least of the costs of the codes that lead to it, and
+// the first such code. best: of codes [0, count), aligned to 64 bytes.
+using ScanStates = void (*)(const float* best, uint32_t count, float* costs, int32_t* codes);
 
 struct WindowScan {
-  ScanEntries entries;
-  ScanPairs pairs;
-  ScanFormPairs form_pairs;
+  // base + norms[i] - 2 y . entry i. With norms of |entry|^2 and |y|^2 in base, a squared distance.
+  ScanTurns entries;
+  // Each weight has two magnitudes to choose from: base + the sum of the smaller squared
+  // differences to y >= 0.
+  ScanTurns pairs;
+  // Entries are magnitudes: base + form of y - entry i, where the sign of each weight is the best
+  // one, given those after it.
+  ScanTurns form_signs;
+  // The same with two magnitudes for each weight.
+  ScanTurns form_pairs;
+  ScanStates states;
 };
 
 // The loops for the active CPU target. Results differ between targets by rounding only.

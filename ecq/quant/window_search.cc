@@ -72,7 +72,7 @@ WindowSearch::WindowSearch(const WindowCodebook& codebook, bool has_memory)
       has_memory_(has_memory),
       num_entries_(NumWindowEntries(codebook.code_bits)),
       num_parts_((1u << codebook.code_bits) / num_entries_),
-      num_choices_(codebook.raw_bits == 2 ? 4 : 1) {
+      num_choices_(codebook.raw_bits == 2 ? kMaxChoices : 1) {
   for (uint32_t part = 0; part < num_parts_; ++part) {
     for (uint32_t state = 0; state < kStates; ++state) {
       for (uint32_t choice = 0; choice < num_choices_; ++choice) {
@@ -135,53 +135,46 @@ void WindowSearch::SetMetric(const TupleMetric& metric) {
   }
 }
 
-// Looks for codes from n on that reach a lower cost by way of one turn.
-void WindowSearch::ScanTurn(const WindowScan& scan, const WeightTuple& tuple, size_t turn,
-                            float base, int32_t label, uint32_t n) {
-  const Turn& by = turns_[turn];
-  float* const best = best_ + n;
-  int32_t* const from = best_from_ + n;
-  float y[kTupleCols];
-  if (metric_ && !HasSigns()) {
-    for (uint32_t j = 0; j < kTupleCols; ++j) {
-      float projected = 0;
-      for (uint32_t k = 0; k < kTupleCols; ++k) projected += metric_->m[j][k] * tuple.w[k];
-      base += projected * tuple.w[j];
-      y[by.source[j]] = by.sign[j] * projected;
-    }
-    scan.entries(planes_[0], &turned_norms_[turn * kWindowEntries], num_entries_, y, base, label,
-                 best, from);
-    return;
-  }
-  for (uint32_t j = 0; j < kTupleCols; ++j) y[by.source[j]] = by.sign[j] * tuple.w[j];
-  if (metric_) {
-    scan.form_pairs(planes_[0], forms_[turn], y, base, label, best, from);
-    return;
-  }
-  if (HasSigns()) {
-    for (float& weight : y) weight = std::abs(weight);
-  }
-  if (HasLowBits(codebook_.raw_bits)) {
-    scan.pairs(planes_[0], y, base, label, best, from);
-    return;
-  }
-  base += y[0] * y[0] + y[1] * y[1] + y[2] * y[2] + y[3] * y[3];
-  scan.entries(planes_[0], norms_, num_entries_, y, base, label, best, from);
+ScanTurns WindowSearch::ScanOf() const {
+  const WindowScan& scan = ActiveWindowScan();
+  const bool has_pairs = HasLowBits(codebook_.raw_bits);
+  if (metric_ && HasSigns()) return has_pairs ? scan.form_pairs : scan.form_signs;
+  return has_pairs ? scan.pairs : scan.entries;
 }
 
 // For every code: the least cost of coming to it from one of the states, and from which.
 void WindowSearch::Step(const WeightTuple& tuple, uint32_t num_states, const float* costs,
                         uint8_t* from) {
-  const WindowScan& scan = ActiveWindowScan();
+  const ScanTurns scan = ScanOf();
+  const bool is_product = scan == ActiveWindowScan().entries;
+  float y[kTupleCols];
+  float square = 0;
+  for (uint32_t j = 0; j < kTupleCols; ++j) {
+    y[j] = HasSigns() && !metric_ ? std::abs(tuple.w[j]) : tuple.w[j];
+    if (metric_ && !HasSigns()) {
+      y[j] = 0;
+      for (uint32_t k = 0; k < kTupleCols; ++k) y[j] += metric_->m[j][k] * tuple.w[k];
+    }
+    if (is_product) square += y[j] * (HasSigns() ? y[j] : tuple.w[j]);
+  }
   std::fill(std::begin(best_), std::end(best_), kInfinity);
   for (uint32_t n = 0; n < num_parts_ * num_entries_; n += num_entries_) {
+    ScanTurn ways[kStates * kMaxChoices];
+    size_t num_ways = 0;
     for (uint32_t state = 0; state < num_states; ++state) {
       if (costs[state] == kInfinity) continue;
       for (uint32_t choice = 0; choice < num_choices_; ++choice) {
-        const int32_t label = static_cast<int32_t>(state | choice << kWindowStateBits);
-        ScanTurn(scan, tuple, TurnIndex(n, state, choice), costs[state], label, n);
+        const size_t index = TurnIndex(n, state, choice);
+        const Turn& turn = turns_[index];
+        ScanTurn& way = ways[num_ways++];
+        for (uint32_t j = 0; j < kTupleCols; ++j) way.y[turn.source[j]] = turn.sign[j] * y[j];
+        way.base = costs[state] + square;
+        way.label = static_cast<int32_t>(state | choice << kWindowStateBits);
+        way.norms = turned_norms_.empty() ? norms_ : &turned_norms_[index * kWindowEntries];
+        way.form = forms_.empty() ? nullptr : &forms_[index];
       }
     }
+    scan(planes_[0], num_entries_, {ways, num_ways}, best_ + n, best_from_ + n);
   }
   for (uint32_t n = 0; n < kCodes; ++n) from[n] = static_cast<uint8_t>(best_from_[n]);
 }
@@ -228,8 +221,11 @@ double WindowSearch::FindNearest(const WeightTuple* tuples, uint32_t rows, Tuple
   double error = 0;
   for (uint32_t row = 0; row < rows; ++row) {
     Step(tuples[row], 1, &start, from);
-    const float* const nearest = std::min_element(std::begin(best_), std::end(best_));
-    codes[row].byte = static_cast<uint8_t>(nearest - best_);
+    float costs[kStates];
+    int32_t arrive[kStates];
+    ActiveWindowScan().states(best_, kCodes, costs, arrive);
+    const float* const nearest = std::min_element(std::begin(costs), std::end(costs));
+    codes[row].byte = static_cast<uint8_t>(arrive[nearest - costs]);
     codes[row].raw = RawBits(tuples[row], codes[row], from[codes[row].byte]);
     error += std::max(0.0f, *nearest);
   }
@@ -238,24 +234,18 @@ double WindowSearch::FindNearest(const WeightTuple* tuples, uint32_t rows, Tuple
 
 double WindowSearch::FindPath(const WeightTuple* tuples, uint32_t rows, TupleCode* codes) {
   uint8_t from[kMaxLanes][kCodes];     // label with which each code is best reached
-  uint8_t arrive[kMaxLanes][kStates];  // code with which each state is best reached
+  int32_t arrive[kMaxLanes][kStates];  // code with which each state is best reached
   float costs[kStates];
   std::fill(std::begin(costs), std::end(costs), kInfinity);
   costs[0] = 0;  // above the first row there is a zero
   for (uint32_t row = 0; row < rows; ++row) {
     Step(tuples[row], kStates, costs, from[row]);
-    std::fill(std::begin(costs), std::end(costs), kInfinity);
-    for (uint32_t n = 0; n < kCodes; ++n) {
-      const uint32_t state = n & kStateMask;
-      if (best_[n] >= costs[state]) continue;
-      costs[state] = best_[n];
-      arrive[row][state] = static_cast<uint8_t>(n);
-    }
+    ActiveWindowScan().states(best_, kCodes, costs, arrive[row]);
   }
   const float* const end = std::min_element(std::begin(costs), std::end(costs));
   uint32_t state = static_cast<uint32_t>(end - costs);
   for (uint32_t row = rows; row-- > 0;) {
-    codes[row].byte = arrive[row][state];
+    codes[row].byte = static_cast<uint8_t>(arrive[row][state]);
     const uint8_t label = from[row][codes[row].byte];
     codes[row].raw = RawBits(tuples[row], codes[row], label);
     state = label & kLabelState;

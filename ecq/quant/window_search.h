@@ -66,8 +66,9 @@ class WindowSearch {
   double Find(const WeightTuple* tuples, uint32_t rows, TupleCode* codes);
 
  private:
-  static constexpr uint32_t kStates = 1u << kWindowStateBits;
+  static constexpr uint32_t kStates = kScanBatch;
   static constexpr uint32_t kCodes = 1u << kWindowByteBits;
+  static constexpr uint32_t kMaxChoices = 4;
 
   // Output weight j of a turned entry is sign[j] * entry[source[j]].
   struct Turn {
@@ -80,8 +81,7 @@ class WindowSearch {
   Turn TurnOf(uint32_t n, uint32_t p, uint32_t choice) const;
   size_t TurnIndex(uint32_t n, uint32_t state, uint32_t choice) const;
   void Step(const WeightTuple& tuple, uint32_t num_states, const float* costs, uint8_t* from);
-  void ScanTurn(const WindowScan& scan, const WeightTuple& tuple, size_t turn, float base,
-                int32_t label, uint32_t n);
+  ScanTurns ScanOf() const;
   uint8_t RawBits(const WeightTuple& tuple, TupleCode code, uint8_t from) const;
   double FindNearest(const WeightTuple* tuples, uint32_t rows, TupleCode* codes);
   double FindPath(const WeightTuple* tuples, uint32_t rows, TupleCode* codes);

@@ -22,7 +22,6 @@ namespace {
 
 constexpr uint32_t kColsPerTask = 64;
 constexpr uint32_t kRowsPerTask = 16;
-constexpr uint32_t kCountTasks = 64;  // fixed: their sums are added in order
 // What a matrix takes beside its codes.
 constexpr double kScaleBits = 16;  // of a row, of a column
 constexpr double kClassBits = 4;   // of a column
@@ -34,8 +33,13 @@ constexpr double kRoundingBits = 320;  // ends of index and tiles, alignment
 // feedback can make targets larger than weights.
 constexpr float kLargestColumn = 0x1p12f;
 
-constexpr double kFixMargin = 1.5;  // weights of models have heavier tails than a Gaussian
-constexpr int kFixRounds = 2;       // of the plan and what it leaves to fixes
+// Fixes are counted in a sample of the rows: at least as many, else one in kSampleStride.
+constexpr uint32_t kSampleRows = 128;
+constexpr uint32_t kSampleStride = 8;
+// Of the fixes that a code without memory wants, what one with memory wants.
+constexpr double kMemoryShare = 0.8;
+// Most of the bits of a matrix that are taken from its codes for fixes.
+constexpr double kFixShare = 1.0 / 16;
 
 // Sizes of rows and columns: weight = row[r] * column[c] * something like a unit Gaussian.
 struct Sizes {
@@ -161,23 +165,11 @@ double TableBits(const Classes& classes) {
   return bits;
 }
 
-// The magnitude that a table reaches in one weight, in standard deviations.
-float ReachOf(const WindowTable& table) {
-  int32_t reach = 0;
-  for (const auto& entry : table.entries) {
-    for (const int8_t level : entry) {
-      const int32_t step = static_cast<int32_t>(table.low_step);
-      reach = std::max({reach, std::abs(level), std::abs(level + step)});
-    }
-  }
-  return static_cast<float>(reach) / kWindowLevelsPerSigma;
-}
-
 // Shares out the bits of a matrix.
 class Budget {
  public:
   Budget(WeightView weights, const SuccessiveWindowOptions& options)
-      : rows_(weights.rows), has_memory_(options.has_memory), pays_(options.pays_for_tables) {
+      : rows_(weights.rows), pays_(options.pays_for_tables) {
     const double cols = weights.cols;
     total_ = options.bpw * cols * rows_;
     side_ = kScaleBits * rows_ + (kScaleBits + kClassBits) * cols +
@@ -187,14 +179,15 @@ class Budget {
 
   // Whether every column can have the lowest rate.
   bool Suffices() const { return total_ >= LeastBits(); }
+  double total() const { return total_; }
   double LeastBits() const { return side_ + least_ + (pays_ ? TableBits({{}, {}, {0}, 0}) : 0); }
 
   // fix_bits: set aside.
-  Classes Plan(const std::vector<double>& values, double fix_bits) const {
+  Classes Plan(const std::vector<double>& values, double fix_bits, bool has_memory) const {
     double tables = 0;
     for (;;) {
       const double codes = total_ - side_ - fix_bits - tables;
-      Classes classes = SortIntoClasses(values, codes / rows_, has_memory_);
+      Classes classes = SortIntoClasses(values, codes / rows_, has_memory);
       const double needed = pays_ ? TableBits(classes) : 0;
       if (needed <= tables) return classes;
       tables = needed;
@@ -216,74 +209,11 @@ class Budget {
 
  private:
   double rows_;
-  bool has_memory_;
   bool pays_;
   double total_;
   double side_;
   double least_;
 };
-
-// For each column of W the number of weights that lie so far beyond the reach of their table that
-// fixing them pays.
-std::vector<double> ExpectFixes(WeightView weights, const Sizes& sizes, const Classes& classes,
-                                const std::vector<double>& values, bool has_memory,
-                                ThreadPool& pool) {
-  // By column, in standard deviations: what the table reaches, the error that is worth a fix in a
-  // row of mean energy, and the error that codes leave.
-  struct Limits {
-    float reach;
-    float error;
-    float usual;
-  };
-  std::vector<Limits> limits(weights.cols);
-  uint32_t begin = 0;
-  for (size_t s = 0; s < classes.span_ends.size(); ++s) {
-    const size_t rate = classes.span_rates[s];
-    const float reach = ReachOf(GaussianWindowTable(rate, has_memory));
-    const float usual = static_cast<float>(std::sqrt(WindowDistortion(rate, has_memory)));
-    for (uint32_t i = begin; i < classes.span_ends[s]; ++i) {
-      const uint32_t column = classes.order[i];
-      const double worth = kFixBits * classes.slope / values[column];
-      limits[column] = {reach, static_cast<float>(std::sqrt(worth)), usual};
-    }
-    begin = classes.span_ends[s];
-  }
-  double energy = 0;
-  for (const float size : sizes.rows) energy += double{size} * size / weights.rows;
-  const float mean = static_cast<float>(std::sqrt(energy));
-  constexpr float kFar = 6;  // standard deviations, beyond which there is no Gaussian
-  const uint32_t rows_per_task = static_cast<uint32_t>(DivideRoundUp(weights.rows, kCountTasks));
-  std::vector<std::vector<double>> counts(DivideRoundUp(weights.rows, rows_per_task));
-  pool.Run(counts.size(), [&](size_t task, size_t) {
-    std::vector<double>& count = counts[task];
-    count.resize(weights.cols);
-    const uint32_t first = static_cast<uint32_t>(task) * rows_per_task;
-    for (uint32_t r = first; r < std::min(weights.rows, first + rows_per_task); ++r) {
-      const float size = sizes.rows[r];
-      if (size < kSmallestRms) continue;
-      const float* const w = weights.Row(r);
-      for (uint32_t c = 0; c < weights.cols; ++c) {
-        const float error = limits[c].error * mean / size;
-        if (std::abs(w[c]) > size * sizes.columns[c] * (limits[c].reach + error)) {
-          count[c] += 1;
-        } else if (error < kFar * limits[c].usual) {
-          count[c] += std::erfc(error / (std::sqrt(2.0f) * limits[c].usual));
-        }
-      }
-    }
-  });
-  std::vector<double> expected(weights.cols);
-  for (const std::vector<double>& count : counts) {
-    for (uint32_t c = 0; c < weights.cols; ++c) expected[c] += values[c] > 0 ? count[c] : 0;
-  }
-  return expected;
-}
-
-// An estimate and what chance may add to it.
-double FixesToReserve(const std::vector<double>& expected) {
-  const double sum = std::accumulate(expected.begin(), expected.end(), 0.0);
-  return kFixMargin * sum + 2 * std::sqrt(sum);
-}
 
 // An empty tensor with everything but what the loop finds. Returns the scales as decoders see them.
 std::vector<float> Prepare(WeightView weights, const Sizes& sizes, const Classes& classes,
@@ -313,6 +243,50 @@ std::vector<float> Prepare(WeightView weights, const Sizes& sizes, const Classes
   return stored;
 }
 
+FixRule RuleOf(const Classes& classes) {
+  FixRule rule;
+  rule.slope = classes.slope * kWindowLevelsPerSigma * kWindowLevelsPerSigma;
+  rule.expected.resize(classes.order.size());
+  return rule;
+}
+
+// The fixes that each column of W will want, and how many to set aside.
+struct FixForecast {
+  std::vector<double> columns;
+  double sum = 0;
+  double reserve = 0;
+};
+
+// Codes a sample of the rows in classes made for the code without memory, which is fast. wanted:
+// the share of its fixes that count.
+FixForecast ForecastFixes(WeightView weights, const Sizes& sizes, const Classes& classes,
+                          const InputFactor& factor, double wanted, ThreadPool& pool) {
+  const uint32_t stride = std::clamp(weights.rows / kSampleRows, 1u, kSampleStride);
+  const uint32_t rows = static_cast<uint32_t>(DivideRoundUp(weights.rows, stride));
+  Sizes sample_sizes = {std::vector<float>(rows), sizes.columns};
+  std::vector<float> sample(size_t{rows} * weights.cols);
+  for (uint32_t r = 0; r < rows; ++r) {
+    sample_sizes.rows[r] = sizes.rows[r * stride];
+    std::copy_n(weights.Row(r * stride), weights.cols, sample.data() + size_t{r} * weights.cols);
+  }
+  const WeightView view = {sample.data(), rows, weights.cols};
+  QuantizedTensor out;
+  const std::vector<float> scales = Prepare(view, sample_sizes, classes, false, &out);
+  FixRule rule = RuleOf(classes);
+  rule.most = view.size();
+  WindowColumnCoder coder(factor, scales, std::move(rule), out, pool);
+  CodeSuccessively(view, scales, factor, kTupleCols, coder, pool);
+  FixForecast forecast;
+  forecast.columns.resize(weights.cols);
+  const double share = wanted * weights.rows / rows;
+  for (const Fix& fix : coder.TakeFixes()) {
+    forecast.columns[classes.order[fix.col]] += share;
+    forecast.sum += share;
+  }
+  forecast.reserve = forecast.sum + std::sqrt(forecast.sum * share);  // and what chance may add
+  return forecast;
+}
+
 }  // namespace
 
 Result<QuantizedTensor> QuantizeWindowSuccessive(WeightView weights, const InputMoments& moments,
@@ -332,23 +306,32 @@ Result<QuantizedTensor> QuantizeWindowSuccessive(WeightView weights, const Input
   factor_options.order.clear();
   ECQ_TRY(const InputFactor natural, InputFactor::Create(moments, factor_options, where));
   const std::vector<double> values = ColumnValues(sizes.columns, natural);
-  Classes classes = budget.Plan(values, 0);
-  std::vector<double> expected(weights.cols);
-  for (int round = 0; round < kFixRounds && options.use_fixes; ++round) {
-    expected = ExpectFixes(weights, sizes, classes, values, options.has_memory, pool);
-    classes = budget.Plan(values, kFixBits * FixesToReserve(expected));
+  FixForecast forecast;
+  forecast.columns.resize(weights.cols);
+  double fix_bits = 0;
+  if (options.use_fixes) {
+    const Classes classes = budget.Plan(values, 0, false);
+    factor_options.order = classes.order;
+    ECQ_TRY(const InputFactor factor, InputFactor::Create(moments, factor_options, where));
+    forecast =
+        ForecastFixes(weights, sizes, classes, factor, options.has_memory ? kMemoryShare : 1, pool);
+    fix_bits = std::min(kFixBits * forecast.reserve,
+                        std::max(budget.BitsLeft(classes), kFixShare * budget.total()));
   }
+  const Classes classes = budget.Plan(values, fix_bits, options.has_memory);
   factor_options.order = classes.order;
   ECQ_TRY(const InputFactor factor, InputFactor::Create(moments, factor_options, where));
 
   QuantizedTensor out;
   const std::vector<float> scales = Prepare(weights, sizes, classes, options.has_memory, &out);
-  FixRule rule;
+  FixRule rule = RuleOf(classes);
   rule.enabled = options.use_fixes;
-  rule.slope = classes.slope * kWindowLevelsPerSigma * kWindowLevelsPerSigma;
-  rule.expected.resize(weights.cols);
-  for (uint32_t i = 0; i < weights.cols; ++i) rule.expected[i] = expected[classes.order[i]];
   rule.most = static_cast<uint64_t>(budget.BitsLeft(classes) / kFixBits);
+  const double granted =
+      std::min(1.0, static_cast<double>(rule.most) / std::max(1.0, forecast.sum));
+  for (uint32_t i = 0; i < weights.cols; ++i) {
+    rule.expected[i] = granted * forecast.columns[classes.order[i]];
+  }
   WindowColumnCoder coder(factor, scales, std::move(rule), out, pool);
   CodeSuccessively(weights, scales, factor, kTupleCols, coder, pool);
   out.fixes = coder.TakeFixes();

@@ -140,14 +140,11 @@ struct Gap {
   double most;  // bits of codes and fixes above the bound
 };
 
-// The case of docs/experiments/calibrated.md; the gaps there are what this prints.
-TEST(SuccessiveWindowTest, IsNearTheWaterfillingBound) {
-  const TestMatrix m = GaussianMatrix(1, 1024, 512);
-  const InputMoments moments = CorrelatedMoments(2, 512, 0.7, 0.5, 512);
+void ExpectGaps(uint32_t rows, uint32_t cols, const std::vector<Gap>& gaps) {
+  const TestMatrix m = GaussianMatrix(1, rows, cols);
+  const InputMoments moments = CorrelatedMoments(2, cols, 0.7, 0.5, cols);
   const std::vector<double> eigenvalues = Eigenvalues(moments);
-  for (const auto& [bpw, has_memory, most] :
-       {Gap{2, false, 0.35}, Gap{2.5, false, 0.38}, Gap{3, false, 0.42}, Gap{3.5, false, 0.50},
-        Gap{2, true, 0.22}, Gap{2.5, true, 0.235}, Gap{3, true, 0.27}, Gap{3.5, true, 0.34}}) {
+  for (const auto& [bpw, has_memory, most] : gaps) {
     const QuantizedTensor q = Quantize(m, moments, {.bpw = bpw, .has_memory = has_memory});
     const double error = ErrorOf(m, moments, q) / static_cast<double>(m.w.size());
     const double gap = CodeBits(q) - WaterfillingRate(eigenvalues, error);
@@ -155,6 +152,24 @@ TEST(SuccessiveWindowTest, IsNearTheWaterfillingBound) {
     EXPECT_LT(gap, most);
     EXPECT_GT(gap, 0.1);
   }
+}
+
+TEST(SuccessiveWindowTest, IsNearTheWaterfillingBound) {
+  ExpectGaps(256, 128,
+             {{2.2, false, 0.38}, {3.2, false, 0.46}, {2.2, true, 0.25}, {3.2, true, 0.32}});
+}
+
+// Prints the table of docs/experiments/calibrated.md.
+TEST(SuccessiveWindowTest, DISABLED_GapsOfTheLabBook) {
+  ExpectGaps(1024, 512,
+             {{2, false, 0.35},
+              {2.5, false, 0.38},
+              {3, false, 0.42},
+              {3.5, false, 0.50},
+              {2, true, 0.22},
+              {2.5, true, 0.235},
+              {3, true, 0.27},
+              {3.5, true, 0.34}});
 }
 
 TEST(SuccessiveWindowTest, WithoutCorrelationIsAsGoodAsDataFree) {
@@ -182,6 +197,21 @@ TEST(SuccessiveWindowTest, BeatsDataFreeWhereInputsCorrelate) {
     const QuantizedTensor q = Quantize(m, moments, {.bpw = 3, .has_memory = has_memory});
     EXPECT_LT(ErrorOf(m, moments, q), 0.75 * ErrorOf(m, moments, *plain));
   }
+}
+
+TEST(SuccessiveWindowTest, TheDiagonalAloneHelps) {
+  const TestMatrix m = GaussianMatrix(16, 256, 256);
+  const InputMoments moments = CorrelatedMoments(17, 256, 0.7, 0.5);
+  ThreadPool pool(2);
+  const auto plain = QuantizeWindow(m.view(), {.bpw = 3}, pool);
+  ASSERT_TRUE(plain.ok());
+  SuccessiveWindowOptions options = {.bpw = 3};
+  options.factor.diagonal_only = true;
+  const QuantizedTensor diagonal = Quantize(m, moments, options);
+  ExpectConsistent(diagonal);
+  const double error = ErrorOf(m, moments, diagonal);
+  EXPECT_LT(error, 0.95 * ErrorOf(m, moments, *plain));
+  EXPECT_GT(error, ErrorOf(m, moments, Quantize(m, moments, {.bpw = 3})));
 }
 
 TEST(SuccessiveWindowTest, ErrorFallsWithRate) {
