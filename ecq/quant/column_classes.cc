@@ -4,28 +4,23 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <utility>
+
+#include "ecq/base/bytes.h"
 
 namespace ecq {
 namespace {
 
-// Class 0: columns of zeros. The others: half octaves of the rms, from 2^-8.5 to 2^7.
-constexpr uint32_t kNumHalfOctaves = 33;
-constexpr long kHalfOctaveOfOne = 18;
+// Fast kernels want spans of whole groups of columns.
+constexpr uint32_t kGroupCols = 32;
+constexpr uint32_t kMaxCells = 64;
 constexpr int32_t kMinLevel = -128;
 // A Gaussian table record with its span in the metadata.
 constexpr double kTableBits = 8 * 16;
 constexpr double kOrderBitsPerColumn = 4;
 
 using Counts = std::array<uint64_t, 256>;
-
-uint32_t HalfOctave(const int8_t* levels, uint32_t rows) {
-  uint64_t squares = 0;
-  for (uint32_t r = 0; r < rows; ++r) squares += static_cast<uint64_t>(levels[r] * levels[r]);
-  if (squares == 0) return 0;
-  const long half_octave = std::lround(std::log2(static_cast<double>(squares) / rows));
-  return static_cast<uint32_t>(
-      std::clamp(half_octave + kHalfOctaveOfOne, 1L, long{kNumHalfOctaves} - 1));
-}
 
 double EntropyBits(const Counts& counts) {
   double bits = 0;
@@ -39,15 +34,14 @@ double EntropyBits(const Counts& counts) {
   return total > 0 ? bits + total * std::log2(total) : 0;
 }
 
-// Which half octaves share a table: ends[s] is the end of the s-th run of them.
+// Which cells share a table: ends[s] is the end of the s-th run of them.
 struct Partition {
   std::vector<uint32_t> ends;
   double bits = 0;
 };
 
 // The cheapest partition into at most max_classes runs, by dynamic programming over their ends.
-Partition MergeHalfOctaves(const std::vector<Counts>& counts, double row_weight,
-                           uint32_t max_classes) {
+Partition MergeCells(const std::vector<Counts>& counts, double row_weight, uint32_t max_classes) {
   const uint32_t n = static_cast<uint32_t>(counts.size());
   const auto at = [n](uint32_t begin, uint32_t end) { return size_t{begin} * (n + 1) + end; };
   std::vector<double> run_bits(size_t{n + 1} * (n + 1));
@@ -91,47 +85,46 @@ Partition MergeHalfOctaves(const std::vector<Counts>& counts, double row_weight,
 ColumnClasses ClassifyColumns(const std::vector<int8_t>& levels, uint32_t rows, double row_weight,
                               uint32_t max_classes, ThreadPool& pool) {
   const uint32_t cols = static_cast<uint32_t>(levels.size() / rows);
-  std::vector<uint32_t> half_octaves(cols);
-  std::vector<std::vector<Counts>> partial(pool.num_threads(),
-                                           std::vector<Counts>(kNumHalfOctaves));
-  pool.Run(cols, [&](size_t c, size_t worker) {
+  std::vector<uint64_t> energies(cols);
+  pool.Run(cols, [&](size_t c, size_t) {
     const int8_t* const column = levels.data() + c * rows;
-    half_octaves[c] = HalfOctave(column, rows);
-    Counts& counts = partial[worker][half_octaves[c]];
-    for (uint32_t r = 0; r < rows; ++r) ++counts[static_cast<size_t>(column[r] - kMinLevel)];
+    for (uint32_t r = 0; r < rows; ++r) energies[c] += static_cast<uint64_t>(column[r] * column[r]);
   });
+  std::vector<uint32_t> by_energy(cols);
+  std::iota(by_energy.begin(), by_energy.end(), 0u);
+  std::stable_sort(by_energy.begin(), by_energy.end(),
+                   [&](uint32_t a, uint32_t b) { return energies[a] < energies[b]; });
 
-  std::vector<uint32_t> columns_of(kNumHalfOctaves);
-  for (const uint32_t half_octave : half_octaves) ++columns_of[half_octave];
-  std::vector<uint32_t> used;  // half octaves that occur
-  std::vector<Counts> counts;
-  Counts all{};
-  for (uint32_t h = 0; h < kNumHalfOctaves; ++h) {
-    if (columns_of[h] == 0) continue;
-    used.push_back(h);
-    Counts& sum = counts.emplace_back();
-    for (const auto& worker : partial) {
-      for (size_t i = 0; i < sum.size(); ++i) sum[i] += worker[h][i];
+  const uint32_t cell_cols =
+      kGroupCols * static_cast<uint32_t>(DivideRoundUp(cols, uint64_t{kGroupCols} * kMaxCells));
+  std::vector<Counts> counts(DivideRoundUp(cols, cell_cols));
+  pool.Run(counts.size(), [&](size_t cell, size_t) {
+    const size_t end = std::min<size_t>(cols, (cell + 1) * cell_cols);
+    for (size_t i = cell * cell_cols; i < end; ++i) {
+      const int8_t* const column = levels.data() + size_t{by_energy[i]} * rows;
+      for (uint32_t r = 0; r < rows; ++r)
+        ++counts[cell][static_cast<size_t>(column[r] - kMinLevel)];
     }
-    for (size_t i = 0; i < sum.size(); ++i) all[i] += sum[i];
+  });
+  Counts all{};
+  for (const Counts& cell : counts) {
+    for (size_t i = 0; i < all.size(); ++i) all[i] += cell[i];
   }
 
   ColumnClasses classes;
   classes.bits = row_weight * EntropyBits(all) + kTableBits;
-  const Partition partition = MergeHalfOctaves(counts, row_weight, max_classes);
+  const Partition partition = MergeCells(counts, row_weight, max_classes);
   const double bits = partition.bits + kOrderBitsPerColumn * cols;
   if (partition.ends.size() == 1 || bits >= classes.bits) return classes;
 
   classes.bits = bits;
-  uint32_t next = 0;
-  for (const uint32_t end : partition.ends) {
-    const uint32_t first = used[next];
-    const uint32_t last = used[end - 1];
-    for (uint32_t c = 0; c < cols; ++c) {
-      if (half_octaves[c] >= first && half_octaves[c] <= last) classes.order.push_back(c);
-    }
-    classes.span_ends.push_back(static_cast<uint32_t>(classes.order.size()));
-    next = end;
+  classes.order = std::move(by_energy);
+  uint32_t begin = 0;
+  for (const uint32_t cell : partition.ends) {
+    const uint32_t end = std::min(cols, cell * cell_cols);
+    std::sort(classes.order.begin() + begin, classes.order.begin() + end);
+    classes.span_ends.push_back(end);
+    begin = end;
   }
   return classes;
 }

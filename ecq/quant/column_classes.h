@@ -14,10 +14,10 @@ struct ColumnClasses {
   double bits = 0;                  // entropy of the levels, tables and order of columns included
 };
 
-// Columns whose levels have an rms within the same half octave start as one class; neighbouring
-// classes are then merged so that entropy and tables together are smallest, at most max_classes of
+// Columns are sorted by the rms of their levels and cut into cells of 32, or a few times that; runs
+// of cells become classes so that entropy and tables together are smallest, at most max_classes of
 // them. Within a class, columns stay in their order. One class, if that is cheaper than storing the
-// order.
+// order. So spans are multiples of 32 columns but for the last, as fast kernels want them.
 //
 // levels: column-major, (K, N); each row stands for row_weight rows of the matrix that `bits` is
 // about. Pre: N = rows > 0, K > 0, max_classes > 0.
