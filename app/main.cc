@@ -414,6 +414,10 @@ struct CommandLine {
     if (*quantize_command && quantize.mode == "data-free" && !quantize.calibrate.empty()) {
       return "--mode data-free takes no --calibrate";
     }
+    if (*quantize_command && quantize.grid != "ecq" &&
+        (quantize.mode == "zsic" || quantize.mode == "diagonal" || !quantize.calibrate.empty())) {
+      return "grid " + quantize.grid + " takes no data: --mode and --calibrate go with --grid ecq";
+    }
     if (*chat_command && chat.show_template && !chat.prompt) return "--show-template needs -p";
     if (*eval_command && eval.text.empty() && eval.tokens.empty()) {
       return "--text or --tokens is required";

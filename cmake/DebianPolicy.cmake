@@ -15,6 +15,10 @@ Files: *
 Copyright: the ECQ authors
 License: Apache-2.0
 
+Comment: The program holds data/calibration.txt, whose parts have licenses of their own:
+ articles of Wikipedia (CC-BY-SA-3.0, WikiText-2), plays of Shakespeare (public domain), TinyStories
+ (CDLA-Sharing-1.0) and source code of this project.
+
 License: Apache-2.0
  On Debian systems, the full text of the Apache License, version 2.0, is in
  /usr/share/common-licenses/Apache-2.0.
