@@ -40,7 +40,7 @@ float TrimmedRms(const float* values, uint32_t count, float rms) {
       sum += double{values[i]} * values[i];
       ++kept;
     }
-    if (kept > 0) rms = static_cast<float>(std::sqrt(sum / kept));
+    if (sum > 0) rms = static_cast<float>(std::sqrt(sum / kept));
   }
   return rms;
 }

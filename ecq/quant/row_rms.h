@@ -19,7 +19,7 @@ inline constexpr double kTrimRms = 4.5;
 // Of a row that does not count as zero.
 inline constexpr float kSmallestRms = 0x1p-100f;
 
-// The rms of `values` without outliers. rms: a first guess, that of all.
+// The rms of `values` without outliers, unless nothing but zeros would be left. rms: that of all.
 float TrimmedRms(const float* values, uint32_t count, float rms);
 
 }  // namespace ecq

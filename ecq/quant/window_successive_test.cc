@@ -291,12 +291,14 @@ TEST(SuccessiveWindowTest, OddShapes) {
 
 TEST(SuccessiveWindowTest, ZeroRowsAndColumnsStayZero) {
   TestMatrix m = GaussianMatrix(20, 64, 96);
-  for (uint32_t c = 0; c < 96; ++c) m.w[7 * 96 + c] = 0;
+  for (uint32_t c = 0; c < 96; ++c) m.w[7 * 96 + c] = m.w[8 * 96 + c] = 0;
+  m.w[8 * 96 + 20] = 2;  // alone
   for (uint32_t r = 0; r < 64; ++r) m.w[r * 96 + 40] = 0;
   // Without correlation a zero column has no errors to correct.
   const QuantizedTensor q = Quantize(m, IdentityMoments(96), {.bpw = 4});
   const std::vector<float> weights = Dequantized(q);
   for (uint32_t c = 0; c < 96; ++c) EXPECT_EQ(weights[7 * 96 + c], 0);
+  EXPECT_NEAR(weights[8 * 96 + 20], 2, 0.1);
   for (uint32_t r = 0; r < 64; ++r) EXPECT_EQ(weights[r * 96 + 40], 0);
   TestMatrix zeros = GaussianMatrix(1, 40, 64);
   std::fill(zeros.w.begin(), zeros.w.end(), 0.0f);
