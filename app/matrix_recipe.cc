@@ -88,6 +88,7 @@ Result<QuantizedTensor> QuantizeAgainst(const InputMoments& moments, WeightView 
     SuccessiveWindowOptions options;
     options.bpw = bpw;
     options.has_memory = recipe.window_memory;
+    options.pays_for_tables = false;  // all matrices share them
     options.factor = factor_options;
     return QuantizeWindowSuccessive(weights, moments, options, "calibration", pool);
   }
