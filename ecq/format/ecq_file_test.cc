@@ -87,6 +87,15 @@ class EcqFileTest : public testing::Test {
     return ReadBytes();
   }
 
+  // A file with the matrix "w".
+  std::vector<uint8_t> FileOf(const PackedTensor& matrix) {
+    EcqWriter writer = NewWriter();
+    EXPECT_TRUE(writer.AddMatrix("w", matrix).ok());
+    EXPECT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
+    EXPECT_TRUE(writer.Finish().ok());
+    return ReadBytes();
+  }
+
   std::vector<uint8_t> ReadBytes() {
     std::ifstream in(path_, std::ios::binary);
     const std::vector<char> chars{std::istreambuf_iterator<char>(in), {}};
@@ -205,11 +214,7 @@ TEST_F(EcqFileTest, WindowMatricesComeBackBesideOthers) {
 // Old readers would stop at the records of the tables with a message that helps nobody.
 TEST_F(EcqFileTest, OnlyFilesWithWindowNeedTheirVersion) {
   const auto header = [&](const PackedTensor& matrix) {
-    EcqWriter writer = NewWriter();
-    EXPECT_TRUE(writer.AddMatrix("w", matrix).ok());
-    EXPECT_TRUE(writer.AddFile("config.json", Bytes("{}")).ok());
-    EXPECT_TRUE(writer.Finish().ok());
-    const std::vector<uint8_t> bytes = ReadBytes();
+    const std::vector<uint8_t> bytes = FileOf(matrix);
     return std::string(bytes.begin(), bytes.end());
   };
   const std::string old = header(MakeMatrix(4, 4, 1, 1));
@@ -224,6 +229,70 @@ TEST_F(EcqFileTest, OnlyFilesWithWindowNeedTheirVersion) {
   const std::string rotated = header(matrix);
   EXPECT_NE(rotated.find(R"("ecq.version":"2","ecq.min_reader":"2")"), std::string::npos);
   EXPECT_EQ(EcqFile::Open(path_)->matrix("w")->desc.rotation, 4u);
+}
+
+// A matrix whose fixes and order of columns take their short forms.
+PackedTensor MakeMatrixWithShortForms() {
+  Rng rng(3);
+  RandomTensorOptions options;
+  options.num_fixes = 5;
+  QuantizedTensor tensor = RandomTensor(rng, options);
+  for (Fix& fix : tensor.fixes) fix.delta = fix.delta % 30'000 + (fix.delta % 30'000 == 0);
+  tensor.col_order.clear();
+  for (uint32_t c = 1; c < tensor.cols; c += 2) tensor.col_order.push_back(c);
+  for (uint32_t c = 0; c < tensor.cols; c += 2) tensor.col_order.push_back(c);
+  return MustPack(tensor, {CodecId::kRaw});
+}
+
+TEST_F(EcqFileTest, ShortFormsComeBackAndNeedTheirVersion) {
+  const PackedTensor matrix = MakeMatrixWithShortForms();
+  const std::vector<uint8_t> bytes = FileOf(matrix);
+  const std::string text(bytes.begin(), bytes.end());
+  EXPECT_NE(text.find(R"("ecq.version":"3","ecq.min_reader":"3")"), std::string::npos);
+  const auto file = EcqFile::Open(path_);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  const auto read = file->matrix("w");
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_FALSE(read->fixes.empty());
+  EXPECT_TRUE(std::ranges::equal(read->fixes, matrix.fixes));
+  EXPECT_TRUE(std::ranges::equal(read->col_order, matrix.col_order));
+  ThreadPool pool(1);
+  EXPECT_TRUE(file->VerifyHashes(pool).ok());
+}
+
+TEST_F(EcqFileTest, HostileShortFormsAreRefused) {
+  const std::vector<uint8_t> good = FileOf(MakeMatrixWithShortForms());
+  const auto code = [&](std::string_view part, const std::function<void(std::span<uint8_t>)>& f) {
+    std::vector<uint8_t> bytes = good;
+    const std::span<uint8_t> contents = std::span(bytes).first(size_);
+    const auto tensors = Safetensors::Parse(contents, "f");
+    EXPECT_TRUE(tensors.ok());
+    const SafetensorsEntry* const entry = tensors->Find(part);
+    EXPECT_NE(entry, nullptr) << part;
+    const auto offset = static_cast<size_t>(entry->view.bytes.data() - bytes.data());
+    f(contents.subspan(offset, entry->view.bytes.size()));
+    const auto file = EcqFile::Parse(contents, "f");
+    return file.ok() ? ErrorCode::kInternal : file.error().code;
+  };
+  const auto set = [](size_t at, uint8_t value) {
+    return [at, value](std::span<uint8_t> part) { part[at] = value; };
+  };
+  EXPECT_EQ(code("w.ecq_fixes", set(0, 0)), ErrorCode::kInternal);  // another place, all valid
+  EXPECT_EQ(code("w.ecq_fixes", set(1, 255)), ErrorCode::kBadLayout);
+  EXPECT_EQ(code("w.ecq_fixes", [](std::span<uint8_t> part) { part[2] = part[3] = 0; }),
+            ErrorCode::kBadLayout);
+  // Of one type, under the name of the other.
+  std::vector<uint8_t> bytes = good;
+  const std::string_view from = "w.ecq_col_class";
+  const std::string_view to = "w.ecq_col_order";
+  for (auto at = bytes.begin();;) {
+    at = std::search(at, bytes.end(), from.begin(), from.end());
+    if (at == bytes.end()) break;
+    std::copy(to.begin(), to.end(), at);
+  }
+  const auto file = EcqFile::Parse(std::span(bytes).first(size_), "f");
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().code, ErrorCode::kBadLayout);
 }
 
 TEST_F(EcqFileTest, HostileWindowMatricesAreRefused) {
@@ -334,7 +403,7 @@ TEST_F(EcqFileTest, ReaderNamesWhatIsWrong) {
   };
   EXPECT_EQ(code(ParseWith(R"("format":"ecq")", R"("format":"pt" )")), ErrorCode::kBadMagic);
   EXPECT_EQ(code(ParseWith(R"("format":"ecq")", R"("formaT":"ecq")")), ErrorCode::kBadMagic);
-  EXPECT_EQ(code(ParseWith(R"(min_reader":"1")", R"(min_reader":"3")")),
+  EXPECT_EQ(code(ParseWith(R"(min_reader":"1")", R"(min_reader":"4")")),
             ErrorCode::kUnsupportedVersion);
   EXPECT_EQ(code(ParseWith(R"(min_reader":"1")", R"(min_reader":"x")")), ErrorCode::kBadHeader);
   EXPECT_EQ(code(ParseWith("ecq.version", "ecq.verzion")), ErrorCode::kBadHeader);

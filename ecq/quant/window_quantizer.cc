@@ -135,7 +135,7 @@ class BlockQuantizer {
     for (uint32_t c = 0; c < weights_.cols; ++c) {
       const double error = w[c] - gain * levels[c];
       if (error * error <= worth) continue;
-      constexpr double kLargest = kMaxShortDelta;
+      constexpr double kLargest = Fix::kMaxDelta;
       const double delta = std::clamp(std::nearbyint(error / gain), -kLargest, kLargest);
       if (delta != 0) fixes.push_back({row, c, static_cast<int32_t>(delta)});
     }
