@@ -8,7 +8,8 @@ Every model is a GGUF file, the *source*. From it llama.cpp's llama-quantize mak
 `ecq quantize` the rows of FORMATS, in WORK, where files that are there already are used again. Quality of
 every file, llama.cpp's too, comes from `ecq eval` (weights dequantized exactly, f32 arithmetic; ours also with
 activations in int8); speed from `ecq bench` for .ecq files and from `llama-bench` for GGUF files, all files of
-a model one after the other, and that --rounds times. Rows that the output file has are not measured again.
+a model one after the other, and that --rounds times. Rows that the output file has are not measured again. With
+--what quality or speed, files that are not there yet are left out.
 """
 import argparse
 import datetime
@@ -26,6 +27,8 @@ FORMATS = [
     ("rANS16 4.0", ["--codec", "rans16", "--bpw", "4"]),
     ("window 4.0", ["--codec", "window", "--bpw", "4"]),
     ("window 3.0", ["--codec", "window", "--bpw", "3"]),
+    ("rANS 3.0 calibrated", ["--codec", "rans", "--bpw", "3", "--mode", "zsic"]),
+    ("window 3.0 calibrated", ["--codec", "window", "--bpw", "3", "--mode", "zsic"]),
 ]
 LLAMA_FORMATS = ["Q4_0", "Q4_K_M"]
 
@@ -42,6 +45,9 @@ class Model:
             self.files[name] = args.work / f"{source.stem}-{name}.gguf"
         for name, _ in FORMATS:
             self.files[name] = args.work / f"{source.stem}-{name.replace(' ', '-').lower()}.ecq"
+
+    def made(self):
+        return [name for name, path in self.files.items() if path.exists()]
 
     def make_files(self):
         for name in LLAMA_FORMATS:
@@ -78,7 +84,7 @@ class Model:
             out = json.loads(run(*self.prefix, self.args.llama / "llama-bench", "-m", path, "-t", self.args.threads, "-p",
                                  prompt, "-n", generate, "-r", 2, "-o", "json"))
             speeds = [test["avg_ts"] for test in out]
-        row = self.rows.setdefault(name, {})
+        row = self.rows.setdefault(name, {"file_bytes": path.stat().st_size})
         row.setdefault("prompt_speeds", []).append(round(speeds[0], 2))
         row.setdefault("generation_speeds", []).append(round(speeds[1], 2))
 
@@ -132,12 +138,12 @@ def main():
         if args.what in ("files", "all"):
             model.make_files()
         if args.what in ("quality", "all"):
-            for name in model.files:
+            for name in model.made():
                 model.evaluate(name, args.max_tokens)
                 save()
         if args.what in ("speed", "all"):
             for _ in range(args.rounds):
-                for name in model.files:
+                for name in model.made():
                     model.time(name, args.prompt, args.generate)
                     save()
         print(f"\n{source.name}\n\n{table(entry)}", flush=True)
